@@ -22,6 +22,7 @@ import pytest
 
 import mashkit as mk
 from mashkit.cli import main
+from mashkit.components import fence
 from mashkit.components.fence import data_on_stdout, plugin_code
 from mashkit.discovery import published
 from mashkit.errors import (
@@ -139,6 +140,27 @@ def test_the_users_interrupt_stays_one(tmp_path: Path) -> None:
         os.kill(os.getpid(), signal.SIGINT)
     with pytest.raises(ComponentFailed, match="waiting: KeyboardInterrupt"), plugin_code("waiting"):
         raise KeyboardInterrupt
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # a fork beside threads, which is what is tested
+def test_a_fork_waits_for_no_call_of_a_thread_that_it_has_not(threads: Threads, tmp_path: Path) -> None:
+    with data_on_stdout(for_good=False):
+        threads.begin(
+            "call", at_begin=lambda: fence._overlapping._lock.acquire(), at_end=fence._overlapping._lock.release
+        )
+        child = os.fork()
+        if child == 0:
+            signal.alarm(30)  # ends it, where it would wait for ever
+            put_back = False
+            try:
+                with plugin_code("plugin"):
+                    os.chdir(tmp_path / "one")
+                put_back = Path.cwd() == tmp_path
+            finally:
+                os._exit(0 if put_back else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        threads.end("call")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")

@@ -335,8 +335,8 @@ class Component(ABC):
         """
         with self.backend_call("describe itself"):
             described = without_costs(self.describe())
-            if self.origin is None:
-                described |= self._made_in_code()
+            if self.origin is None and (made := self._made_in_code()):
+                described["made_in_code"] = made
         return hashlib.sha256(json.dumps(described, sort_keys=True, default=_plain_value).encode()).hexdigest()
 
     def _made_in_code(self) -> dict[str, Any]:
