@@ -46,6 +46,7 @@ from mashkit_mashnet_train.examples import (
     Example,
     Fold,
     sounds,
+    split_all,
     split_of,
     splits,
 )
@@ -172,8 +173,69 @@ def test_a_song_without_another_of_its_store_has_no_part(store: Store) -> None:
     ("shares", "said"), [((1.0,), "1 shares for 2 stores"), ((1.0, 0.0), "shares 1, 0"), ((1.0, math.nan), "nan")]
 )
 def test_wrong_shares_are_told(store: Store, shares: tuple[float, ...], said: str) -> None:
+    stores = [store, attrs.evolve(store, records=store.records[:5])]
     with pytest.raises(UsageError, match=said):
-        training_data([store, store], "intervalnet", INTERVALS, "controlled", 0, unlabelled=False, shares=shares)
+        training_data(stores, "intervalnet", INTERVALS, "controlled", 0, unlabelled=False, shares=shares)
+
+
+def test_a_store_that_is_given_twice_is_told(store: Store) -> None:
+    for other, said in (
+        (store, "is given twice"),
+        (attrs.evolve(store, folder=Path("copy")), "copy holds the same as"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            training_data([store, other], "intervalnet", INTERVALS, "controlled", 0, unlabelled=False)
+
+
+names_and_titles = st.dictionaries(
+    st.integers(0, 30).map("song {}".format), st.sampled_from([None, "", "A", "B", "C", "D"]), min_size=6
+)
+
+
+@given(st.lists(names_and_titles, min_size=1, max_size=3), st.integers(2, 5))
+@settings(deadline=None)
+def test_no_song_and_no_title_is_in_two_splits_of_all_stores(stores: list[dict[str, str | None]], of: int) -> None:
+    left_out: list[str] = []
+    for fold in (None, *(Fold(number, of) for number in range(1, of + 1))):
+        try:
+            parts = split_all(stores, fold)
+        except UsageError:  # so many songs have one title that there are too few
+            continue
+        assert set(parts) == {song for store in stores for song in store}
+        by_title: dict[str, set[str]] = {}
+        for store in stores:
+            for song, title in store.items():
+                by_title.setdefault(title or song, set()).add(parts[song])
+        assert all(len(own) == 1 for own in by_title.values())
+        if fold is not None:
+            left_out += [song for song, split in parts.items() if split == "test"]
+    assert len(left_out) == len(set(left_out)) in (0, len({song for store in stores for song in store}))
+
+
+def test_songs_without_titles_in_common_are_parted_by_store_as_before() -> None:
+    first, second = ([f"{name} {number}" for number in range(9)] for name in ("one", "two"))
+    titled = {song: f"Band - {song}" for song in second}
+    for fold in (None, Fold(2, 3)):
+        assert split_all([dict.fromkeys(first), titled], fold) == splits(first, fold) | splits(second, fold)
+
+
+def test_stores_that_share_songs_are_trained_without_the_songs_of_the_fold(store: Store) -> None:
+    stores = [attrs.evolve(store, records=store.records[:9]), attrs.evolve(store, records=store.records[3:])]
+    for number in (1, 2, 3):
+        parts = [
+            {record.song for record in Clips(stores, split, Fold(number, 3)).records}
+            for split in ("training", "validation", "test")
+        ]
+        assert sum(map(len, parts)) == len(set().union(*parts))
+
+
+def test_more_folds_than_songs_are_refused() -> None:
+    names = [f"song {number}" for number in range(6)]
+    assert "test" in splits(names, Fold(6, 6)).values()
+    with pytest.raises(
+        UsageError, match=r"fold 7/7 of 6 songs: some folds would leave no song out \(give 6 folds at most"
+    ):
+        splits(names, Fold(7, 7))
 
 
 def test_splits_share_no_song(store: Store) -> None:

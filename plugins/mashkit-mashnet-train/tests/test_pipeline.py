@@ -257,29 +257,111 @@ def test_a_training_example_is_moved_as_a_whole(tmp_path: Path, front_end: Front
     assert (min(offsets) < 13) == (front_end is LOG_FREQUENCY)
 
 
+Rows = list[tuple[str, str, tuple[str, ...]]]
+"""Vocal, which is its song too, split, and kinds of examples."""
+
+
+def example_store(folder: Path, rows: Rows, value: int = 50) -> ExampleStore:
+    """Return a store of examples that all sound alike."""
+    writer = ExampleWriter(folder, {"recipe": folder.name})
+    for song, split, kinds in rows:
+        for kind in kinds:
+            record = ExampleRecord(
+                id=f"{song}-{kind}",
+                split=split,
+                kind=kind,
+                vocal=song,
+                songs=(song,) * 3,
+                titles=(f"Band - {song}",) * 3,
+            )
+            writer.add(record, {"one": np.full((60, 4, LOG_FREQUENCY.bands), value, np.uint8)})
+    return writer.close({"one": LOG_FREQUENCY})
+
+
+BOTH = ("original", "unmatched-key")
+
+
 def test_vocals_are_of_each_store_as_often_as_its_share_says(tmp_path: Path) -> None:
-    stores = []
-    for name, vocals in (("many", 30), ("few", 3)):
-        writer = ExampleWriter(tmp_path / name, {"recipe": name})
-        for number in range(vocals):
-            for split in ("training", "validation"):
-                for kind in ("original", "unmatched_key"):
-                    song = f"{name}-{split}-{number}"
-                    record = ExampleRecord(
-                        id=f"{song}-{kind}", split=split, kind=kind, vocal=song, songs=(song,) * 3, titles=(song,) * 3
-                    )
-                    spectra = np.full((60, 4, LOG_FREQUENCY.bands), 200 if name == "few" else 50, np.uint8)
-                    writer.add(record, {"one": spectra})
-        stores.append(writer.close({"one": LOG_FREQUENCY}))
-    drawn = {}
-    for shares in (None, (1, 1)):
-        data = training_data(stores, "postmixnet", COMPACT, "paper", 0, unlabelled=False, shares=shares, groups=2)
-        sounds = [data.batch(step).inputs["spectra"].amax(dim=(1, 2, 3)) for step in range(100)]
-        drawn[shares] = float((torch.cat(sounds) > 0.5).float().mean())
-    assert drawn[None] == pytest.approx(3 / 33, abs=0.06)
-    assert drawn[1, 1] == pytest.approx(0.5, abs=0.08)
+    stores = [
+        example_store(
+            tmp_path / name,
+            [(f"{name}-{split}-{n}", split, BOTH) for n in range(vocals) for split in ("training", "validation")],
+            200 if name == "few" else 50,
+        )
+        for name, vocals in (("many", 30), ("few", 3))
+    ]
+    for groups in (2, 12):
+        drawn = {}
+        for shares in (None, (1, 1), (1, 9)):
+            data = training_data(
+                stores, "postmixnet", COMPACT, "paper", 0, unlabelled=False, shares=shares, groups=groups
+            )
+            sounds = [data.batch(step).inputs["spectra"].amax(dim=(1, 2, 3)) for step in range(100)]
+            assert len(sounds[0]) == 2 * groups
+            drawn[shares] = float((torch.cat(sounds) > 0.5).float().mean())
+        assert drawn[None] == pytest.approx(3 / 33, abs=0.06)
+        assert drawn[1, 1] == pytest.approx(0.5, abs=0.08)
+        assert drawn[1, 9] == pytest.approx(0.9, abs=0.06)
     with pytest.raises(UsageError, match="3 shares for 2 stores"):
         training_data(stores, "postmixnet", COMPACT, "paper", 0, unlabelled=False, shares=(1, 1, 1))
+
+
+@pytest.mark.parametrize("unlabelled", [False, True])
+@pytest.mark.parametrize("groups", [1, 2, 12])
+def test_every_batch_has_both_classes(tmp_path: Path, groups: int, unlabelled: bool) -> None:
+    kinds = [BOTH, ("original",), ("original", "matched"), ("matched",), ("unmatched-key",)]
+    rows = [(f"song-{n}", "training", kinds[n % 5]) for n in range(25)]
+    store = example_store(tmp_path / "store", [*rows, ("held", "validation", BOTH), ("other", "validation", BOTH)])
+    data = training_data([store], "postmixnet", COMPACT, "paper", 0, unlabelled=unlabelled, groups=groups)
+    batches = [data.batch(step) for step in range(60)]
+    assert all({0.0, 1.0} <= set(batch.targets.tolist()) for batch in batches)
+    # Originals without a negative are drawn all the same, where others of the batch have one.
+    originals = {int(group) for batch in batches for group in batch.groups[batch.targets == 1]}
+    assert len(originals) == (5 if groups == 1 else 15)
+
+
+def test_a_store_without_originals_is_refused(tmp_path: Path) -> None:
+    rows: Rows = [("one", "training", ("unmatched-key", "matched")), ("two", "validation", BOTH)]
+    with pytest.raises(UsageError, match="has no original of a training song"):
+        training_data([example_store(tmp_path, rows)], "postmixnet", COMPACT, "paper", 0, unlabelled=False)
+
+
+def test_validation_examples_are_the_same_for_any_number_of_vocals_in_a_batch(tmp_path: Path) -> None:
+    rows: Rows = [(f"song-{n}", "validation" if n % 2 else "training", BOTH) for n in range(60)]
+    store = example_store(tmp_path, rows)
+    few, many = (
+        training_data([store], "postmixnet", COMPACT, "paper", 0, unlabelled=False, groups=groups).validation()
+        for groups in (1, 20)
+    )
+    assert len(few) == len(many) == 2
+    assert all(torch.equal(one.groups, other.groups) for one, other in zip(few, many, strict=True))
+
+
+def test_stores_that_part_their_songs_in_two_ways_are_refused(tmp_path: Path) -> None:
+    def made(name: str, **of: str) -> ExampleStore:
+        return example_store(tmp_path / name, [(song, split, BOTH) for song, split in of.items()])
+
+    def joined(*stores: ExampleStore) -> object:
+        return training_data(stores, "postmixnet", COMPACT, "paper", 0, unlabelled=False)
+
+    first = made("first", one="training", two="validation", three="test")
+    joined(first, made("alike", one="training", two="validation", four="training"))
+    for name, song, split, said in (
+        ("second", "one", "validation", "'Band - one' is for training in .*first and for validation in .*second"),
+        ("third", "three", "training", "'Band - three' is for test in .*first and for training in .*third"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            joined(first, made(name, **{song: split, "four": "training", "five": "validation"}))
+    # As one title of two songs.
+    titled = attrs.evolve(
+        first, records=[attrs.evolve(one, songs=("x",) * 3) if one.split == "test" else one for one in first.records]
+    )
+    joined(titled)
+    retitled = [attrs.evolve(one, titles=("Band - one",) * 3) if one.split == "test" else one for one in first.records]
+    with pytest.raises(UsageError, match=r"'Band - one' is for training in .*first and for test in .*first"):
+        joined(attrs.evolve(first, records=retitled))
+    with pytest.raises(UsageError, match="first is given twice"):
+        joined(first, first)
 
 
 def test_a_checkpoint_names_its_training_songs(made: ExampleStore, tmp_path: Path) -> None:
@@ -380,8 +462,9 @@ def test_a_song_whose_stems_cannot_be_mixed_costs_no_other(songs: Path, tmp_path
     shutil.copytree(songs / "stems", tmp_path / "stems")
     save(tmp_path / "stems" / "song-9" / "drums.flac", Audio(np.zeros((1, 22050), np.float32), 22050))
     failures: list[str] = []
+    whole = attrs.evolve(OPTIONS, fold=None)
     with pytest.raises(StoreError, match="no unmatched mashup"):
-        pipeline(tmp_path / "store", [], [tmp_path / "stems"], OPTIONS, kit=kit(), failed=failures.append)
+        pipeline(tmp_path / "store", [], [tmp_path / "stems"], whole, kit=kit(), failed=failures.append)
     assert any("song-9" in text and "22050" in text for text in failures)
     assert len(list((tmp_path / "store" / "mixes").glob("*/song-8.flac"))) == 1
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from mashkit.errors import UsageError
@@ -17,7 +17,7 @@ from mashkit.types import Condition
 from mashkit_mashnet.frontend import Bands, FrontEnd
 from mashkit_mashnet.stem_features import ROLES, Bytes
 from mashkit_mashnet_train.batches import Batch
-from mashkit_mashnet_train.example_store import ExampleRecord, ExampleStore, split_records
+from mashkit_mashnet_train.example_store import ExampleRecord, ExampleStore, require_apart, split_records
 from mashkit_mashnet_train.examples import Random, required_shares
 
 CROP_S = 10.4
@@ -30,7 +30,11 @@ SPEEDS = (0.9, 1.1)
 """A training example is played as a whole this much slower to faster (ours)."""
 CLASSES = ("original", "unmatched", "matched")
 GROUPS = 12
-"""Vocals in a batch; each has an original, an unmatched and, if these count, a matched mashup."""
+"""Vocals in a batch; each has an original, and an unmatched and, if these count, a matched mashup, as far as the store
+has them. Validation batches are as long as batches of this number of vocals, for any number in training."""
+DRAWS_VERSION = 2
+"""Version of how batches are drawn; it is part of the fingerprint of the data. In version 1, vocals without an original
+were drawn too, and of a small store fewer than its share says."""
 VALIDATED = 600
 """Largest number of validation examples."""
 
@@ -54,13 +58,14 @@ class ExampleBatches:
     groups : int
         Vocals in a batch.
     shares : sequence of float, optional
-        How often vocals are of each store in training; by default as often as it has vocals.
+        How often vocals are of each store in training; by default as often as it has vocals. A store with few vocals
+        may then have one of them twice in a batch.
 
     Raises
     ------
     UsageError
-        If a store has no spectra of the front end, there are no training or no validation songs, or ``shares`` are not
-        one number above 0 for each store.
+        If a store has no spectra of the front end, a song is in two splits, there are no training or no validation
+        songs or no original for training, or ``shares`` are not one number above 0 for each store.
     """
 
     def __init__(
@@ -73,6 +78,7 @@ class ExampleBatches:
         self.groups = groups
         self.front_end = front_end
         self._names = [store.name_of(front_end) for store in stores]
+        require_apart(stores)
         self._of = {split: split_records(stores, split) for split in ("training", "validation")}
         for split, found in self._of.items():
             if not found:
@@ -81,15 +87,27 @@ class ExampleBatches:
                 )
         everyone = {record.vocal for found in self._of.values() for _, _, record in found}
         self._numbers = {vocal: number for number, vocal in enumerate(sorted(everyone))}
-        store_of = {record.vocal: number for number, _, record in self._of["training"]}
-        self._vocals = sorted(store_of)
-        self._chances = _chances([store_of[vocal] for vocal in self._vocals], required_shares(shares, stores))
         self._classes = ["original", "unmatched", *(["matched"] if unlabelled else [])]
         self._drawn: dict[tuple[str, str], list[tuple[int, int, ExampleRecord]]] = {}
         for one in self._of["training"]:
             self._drawn.setdefault((one[2].vocal, _class_of(one[2])), []).append(one)
+        # A vocal without an original would give a batch no positive example.
+        store_of = {record.vocal: number for number, _, record in self._of["training"]
+                    if _class_of(record) == "original"}  # fmt: skip
+        if not store_of:
+            raise UsageError(
+                f"{stores[0].folder} has no original of a training song", "make a store with originals: more --examples"
+            )
+        self._vocals = [
+            sorted(name for name, own in store_of.items() if own == number) for number in range(len(stores))
+        ]
+        self._whole = sorted(vocal for vocal in store_of if (vocal, "unmatched") in self._drawn)
+        self._shares = required_shares(shares, stores)
         moved = {"semitones": SEMITONES, "speeds": list(SPEEDS)}
-        made = [[store.fingerprint for store in stores], seed, mixed, unlabelled, groups, CROP_S, front_end.to_dict()]
+        made = [
+            [store.fingerprint for store in stores], seed, mixed, unlabelled, groups, CROP_S, front_end.to_dict(),
+            DRAWS_VERSION,
+        ]  # fmt: skip
         if shares is not None:
             made.append({"shares": list(shares)})
         self.fingerprint = hashlib.sha256(json.dumps([*made, moved]).encode()).hexdigest()[:16]
@@ -110,22 +128,37 @@ class ExampleBatches:
         return {"songs": len(songs), "examples": len(found), **{name: kinds[name] for name in CLASSES}}
 
     def batch(self, step: int) -> Batch:
-        """Return training batch number ``step``: of each vocal one example of each class, as far as there is one."""
+        """Return training batch number ``step``: an original of each vocal, and the other classes that it has."""
         random = np.random.default_rng([self.seed, step])
         chosen = []
-        count = min(self.groups, len(self._vocals))
-        for vocal in random.choice(self._vocals, count, replace=False, p=self._chances):
+        for vocal in self._vocals_of(random):
             for name in self._classes:
-                own = self._drawn.get((str(vocal), name))
+                own = self._drawn.get((vocal, name))
                 if own:
                     chosen.append(own[int(random.integers(len(own)))])
         return self._collated(chosen, CROP_S, random)
+
+    def _vocals_of(self, random: Random) -> list[str]:
+        """Return the vocals of a batch: all have an original, and one at least has an unmatched mashup, if any has."""
+        everyone = [vocal for own in self._vocals for vocal in own]
+        count = min(self.groups, len(everyone))
+        if self._shares is None:
+            drawn = [everyone[place] for place in random.permutation(len(everyone))[:count].tolist()]
+        else:
+            # The store of each place is drawn first, so that a store's share is the same for any number of vocals.
+            chances = np.array([share if own else 0.0 for share, own in zip(self._shares, self._vocals, strict=True)])
+            stores = random.choice(len(chances), count, p=chances / chances.sum()).tolist()
+            turns = [itertools.cycle(random.permutation(own).tolist()) for own in self._vocals]
+            drawn = [next(turns[number]) for number in stores]
+        if self._whole and not set(self._whole).intersection(drawn):
+            drawn[0] = self._whole[int(random.integers(len(self._whole)))]
+        return drawn
 
     def validation(self) -> list[Batch]:
         """Return validation examples, always the same; no training batch has their songs."""
         found = self._of["validation"]
         order = np.random.default_rng(77).permutation(len(found))[:VALIDATED]
-        size = 3 * self.groups
+        size = 3 * GROUPS
         return [
             self._collated([found[index] for index in order[start : start + size]], HEARD_S, None)
             for start in range(0, len(order), size)
@@ -164,16 +197,6 @@ class ExampleBatches:
         spare = abs(bands)
         padded = np.pad(values, ((0, 0), (spare, spare), (0, 0)))
         return padded[:, spare - bands : spare - bands + values.shape[1]]
-
-
-def _chances(stores: Sequence[int], shares: Sequence[float] | None) -> npt.NDArray[np.float64] | None:
-    """Return the chance of each vocal, given its store: all of a store together have the store's share."""
-    if shares is None:
-        return None
-    own = np.asarray(stores)
-    chances = np.asarray(shares, dtype=np.float64)[own] / np.bincount(own)[own]
-    shared: npt.NDArray[np.float64] = chances / chances.sum()
-    return shared
 
 
 def network_input(spectra: Bytes, *, mixed: bool) -> Bands:

@@ -201,6 +201,23 @@ def open_examples(folder: Path) -> ExampleStore:
     return store
 
 
+def require_apart(stores: Sequence[ExampleStore]) -> None:
+    """Raise UsageError if a song, or a title, is in two splits of some stores: a network would be judged by it."""
+    seen: dict[str, tuple[str, Path]] = {}
+    clashes: dict[str, str] = {}
+    for store in stores:
+        for record in store.records:
+            for song, title in zip(record.songs, record.titles, strict=True):
+                for name in filter(None, (f"song {song}", title and f"title {title}")):
+                    split, folder = seen.setdefault(name, (record.split, store.folder))
+                    if split != record.split:
+                        clashes[title or song] = f"for {split} in {folder} and for {record.split} in {store.folder}"
+    if clashes:
+        (first, how), *others = clashes.items()
+        more = f", as are {len(others)} more, such as {others[0][0]!r}" if others else ""
+        raise UsageError(f"{first!r} is {how}{more}", "train on stores that part their songs alike, or on one of them")
+
+
 def split_records(stores: Sequence[ExampleStore], split: str) -> list[tuple[int, int, ExampleRecord]]:
     """Return (store index, example index, record) for the examples of a split."""
     return [

@@ -117,20 +117,65 @@ class Fold:
         return cls(int(number), int(of))
 
 
-def splits(songs: Iterable[str], fold: Fold | None = None) -> dict[str, Split]:
-    """Return the split of each song of a store.
+def splits(songs: Mapping[str, str | None] | Iterable[str], fold: Fold | None = None) -> dict[str, Split]:
+    """Return the split of each song of a store; parameters and errors as for :func:`split_all`."""
+    return split_all([songs if isinstance(songs, Mapping) else dict.fromkeys(songs)], fold)
 
-    Without a fold, it is :func:`split_of`. With a fold, every ``of``-th song is for the test, so that folds have
-    equally many songs, even of few; of the others a fifth, and two at least, are for validation. The order is that of
-    the hashes of the songs' names, so a song may move when songs are added.
+
+def split_all(stores: Sequence[Mapping[str, str | None]], fold: Fold | None = None) -> dict[str, Split]:
+    """Return the split of each song of some stores. A song that is in two stores has one split.
+
+    Without a fold, it is :func:`split_of`. With a fold, every ``of``-th song of each store is for the test, so that
+    folds have equally many songs, even of few; of the others a fifth, and two at least, are for validation. A song that
+    is in several stores counts for the first of them. The order is that of the hashes of the songs' names, so a song
+    may move when songs are added.
+
+    Songs of one title are taken for one song, because they may be one recording in two files.
+
+    Parameters
+    ----------
+    stores : sequence of mapping of str to str
+        Song → its title, for each store; None, or an empty title, is no title.
+    fold : Fold, optional
+
+    Raises
+    ------
+    UsageError
+        If there are more folds than songs, so that a fold may leave none out.
     """
-    names = sorted(set(songs), key=_place)
+    leader = _leaders(stores)
     if fold is None:
-        return {song: split_of(song) for song in names}
-    test = set(names[fold.number - 1 :: fold.of])
-    rest = [song for song in names if song not in test]
-    validation = set(rest[: max(2, round(VALIDATION_SHARE * len(rest)))])
-    return {song: "test" if song in test else "validation" if song in validation else "training" for song in names}
+        return {song: split_of(own) for song, own in leader.items()}
+    count = len(set(leader.values()))
+    if fold.of > count:
+        raise UsageError(
+            f"fold {fold} of {count} songs: some folds would leave no song out",
+            f"give {count} folds at most" if count > 1 else "add songs",
+        )
+    parts: dict[str, Split] = {}
+    for store in stores:
+        names = sorted({leader[song] for song in store} - set(parts), key=_place)
+        test = set(names[fold.number - 1 :: fold.of])
+        rest = [song for song in names if song not in test]
+        validation = set(rest[: max(2, round(VALIDATION_SHARE * len(rest)))])
+        for song in names:
+            parts[song] = "test" if song in test else "validation" if song in validation else "training"
+    return {song: parts[own] for song, own in leader.items()}
+
+
+def _leaders(stores: Sequence[Mapping[str, str | None]]) -> dict[str, str]:
+    """Return for each song the first of all songs that share its title, by the order of :func:`_place`."""
+    leader: dict[str, str] = {}
+    by_title: dict[str, str] = {}
+    pairs = {(song, title) for store in stores for song, title in store.items()}
+    for song, title in sorted(pairs, key=lambda pair: (_place(pair[0]), pair[1] or "")):
+        own = leader.setdefault(song, by_title.get(title, song) if title else song)
+        if title:
+            other = by_title.setdefault(title, own)
+            if other != own:  # the song has another title in another store
+                leader.update((name, other) for name, its in leader.items() if its == own)
+                by_title.update((name, other) for name, its in by_title.items() if its == own)
+    return leader
 
 
 @attrs.frozen(eq=False)
@@ -242,7 +287,7 @@ class Clips:
     split : {"training", "validation", "test"}, optional
         None for all splits.
     fold : Fold, optional
-        Songs that are left out for the test; see :func:`splits`.
+        Songs that are left out for the test; see :func:`split_all`.
     without : collection of str
         Names of more songs that are left out, by default none.
     shares : sequence of float, optional
@@ -251,7 +296,7 @@ class Clips:
     Raises
     ------
     UsageError
-        If ``shares`` are not one number above 0 for each store.
+        If ``shares`` are not one number above 0 for each store, or if there are more folds than songs.
     """
 
     def __init__(
@@ -260,11 +305,11 @@ class Clips:
     ) -> None:  # fmt: skip
         self.stores = tuple(stores)
         self.part = "all" if split is None else split if fold is None else f"{split} of fold {fold}"
-        parts = [splits((record.song for record in store.records), fold) for store in stores]
+        parts = split_all([_titles(store) for store in stores], fold)
         chosen = [
             (number, clip, record)
             for number, clip, record in numbered(stores)
-            if (split is None or parts[number][record.song] == split) and record.song not in without and _usable(record)
+            if (split is None or parts[record.song] == split) and record.song not in without and _usable(record)
         ]
         songs: dict[int, set[str]] = {}
         for number, _, record in chosen:
@@ -336,9 +381,9 @@ class Clips:
     @property
     def recordings(self) -> set[str]:
         """Titles of the songs that are real recordings: a benchmark does not judge a network by these."""
-        titles = [self.stores[number].source.get("titles", {}).get(record.song)
-                  for (number, _), record in zip(self.places, self.records, strict=True)]  # fmt: skip
-        return {title for title in titles if title}
+        titles = [_titles(store) for store in self.stores]
+        found = (titles[number][one.song] for (number, _), one in zip(self.places, self.records, strict=True))
+        return {title for title in found if title}
 
     def summary(self) -> dict[str, Any]:
         """Return the numbers of songs, clips and hours for each source."""
@@ -353,6 +398,12 @@ class Clips:
             }
             for name, indices in sources.items()
         }
+
+
+def _titles(store: Store) -> dict[str, str | None]:
+    """Return the title of each song of a store; None for a song that was made for it."""
+    titles = store.source.get("titles", {})
+    return {record.song: titles.get(record.song) for record in store.records}
 
 
 def required_shares(shares: Sequence[float] | None, stores: Sequence[Any]) -> Sequence[float] | None:

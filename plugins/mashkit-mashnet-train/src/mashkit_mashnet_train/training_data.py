@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
 
 from mashkit.errors import UsageError
 from mashkit_mashnet.checkpoint import VARIANTS
@@ -57,8 +58,10 @@ def training_data(
     ------
     UsageError
         If no store has two songs for training, or for validation, if a store does not hold the features of the
-        network's input, or if ``shares`` are not one number above 0 for each store.
+        network's input, if ``shares`` are not one number above 0 for each store, if a store is given twice, or if
+        stores of whole examples have a song in two splits.
     """
+    _require_once(stores)
     if drawn != "vocals" and groups is not None:
         raise UsageError(f"{groups} vocals in a batch of {drawn}, which always has twelve", "leave --groups out")
     size = {} if groups is None else {"groups": groups}
@@ -97,6 +100,18 @@ def training_data(
         shares=shares,
         **size,
     )
+
+
+def _require_once(stores: Sequence[Store | ExampleStore]) -> None:
+    """Raise UsageError if two stores hold the same."""
+    for one, other in combinations(stores, 2):
+        if one.fingerprint == other.fingerprint:
+            raise UsageError(
+                f"{one.folder} is given twice"
+                if one.folder == other.folder
+                else f"{other.folder} holds the same as {one.folder}",
+                "give each store once; --shares says how often vocals are of each",
+            )
 
 
 def _by_beats(variant: str, preset: Preset) -> bool:

@@ -242,7 +242,7 @@ def _plans(
     """Return the plans of each split, drawn from its own songs alone."""
     generator = Kit(options={"generator": {**PAPER_OPTIONS, "mismatch": options.mismatch}}).generator
     planned: list[tuple[Split, MashupPlan]] = []
-    songs = {clip.song for clip in clips}
+    songs: dict[str, str | None] = {clip.song: clip.title for clip in clips}
     parts = dict.fromkeys(songs, SPLITS[-1]) if options.test_only else splits(songs, options.fold)
     for number, split in enumerate(SPLITS):
         own = [clip for clip in clips if parts[clip.song] == split]
