@@ -407,7 +407,7 @@ class Kit:
 
     def score_plans(self, catalog: Catalog, plans: Sequence[MashupPlan]) -> list[Score | MashkitError]:
         """Score plans, one result each: a score, or an error, for example if the catalog lacks the plan's clips."""
-        _require_catalog(catalog)
+        _require_source(catalog)
         plans = require_all("plans", plans, MashupPlan, "give plans; MashupPlan.from_json reads the text of one")
         renderer = Renderer(catalog, self.stretcher)
         bound = [_or_error(f"plan {plan.id}", lambda one: renderer.mashup(self._playable(one)), plan) for plan in plans]
@@ -547,8 +547,13 @@ class Kit:
 
 
 def _require_catalog(catalog: object) -> None:
-    """Raise UsageError unless ``catalog`` has the members of a catalog that are used here."""
-    if not all(hasattr(catalog, name) for name in ("clips", "clip", "stem")):
+    """Raise UsageError unless ``catalog`` is a source whose clips are listed."""
+    _require_source(catalog, "clips")
+
+
+def _require_source(catalog: object, *members: str) -> None:
+    """Raise UsageError unless ``catalog`` has the members of a source of clips, and these."""
+    if not all(hasattr(catalog, name) for name in ("clip", "stem", *members)):
         require("catalog", catalog, Catalog, "make one: kit.catalog(songs), or Catalog(MashupDB(folder))")
 
 

@@ -105,10 +105,11 @@ def _identity(component: Component) -> str:
     """
     import hashlib
 
+    from mashkit.components import plain
     from mashkit.components.code import code_sha256
 
-    whole = [component.describe(), sorted(component.info.provides), code_sha256(component)]
-    return hashlib.sha256(json.dumps(whole, sort_keys=True, default=str).encode()).hexdigest()
+    whole = [plain(component.describe()), sorted(component.info.provides), code_sha256(component)]
+    return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 
 
 def _outcome(task: Task, component: Component, given: Input) -> dict[str, Any]:

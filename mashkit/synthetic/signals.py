@@ -8,7 +8,7 @@ Examples
 >>> from mashkit.testing import signals
 >>> stems, truth = signals.band(mk.Key(9, "minor"), tempo=120, bars=2)
 >>> truth.tempo, len(truth.beats), signals.mix(stems).duration
-(120, 8, 4.25)
+(120.0, 8, 4.25)
 """
 
 from __future__ import annotations
