@@ -35,6 +35,7 @@ from mashkit_mashnet_train.recipes.pipeline import (
     DATABASE,
     SECONDS,
     PipelineOptions,
+    _known,
     _mixed_down,
     _plans,
     find,
@@ -193,6 +194,9 @@ def test_it_says_what_made_it(made: ExampleStore) -> None:
     kinds = {component["kind"]: component["name"] for component in made.source["components"]}
     assert kinds == {"separator": "thirds", "analyzer": "varied"}
     assert made.source["stretcher"]["name"] == "signalsmith"
+    generator = made.source["generator"]
+    assert (generator["name"], generator["options"]["mismatch"]) == ("paper", "strict")
+    assert generator["version"]
     assert (made.source["mismatch"], made.source["fold"], len(made.source["songs"])) == ("strict", "1/4", 10)
     assert {"song-0", "song-9"} <= set(made.source["titles"])
 
@@ -413,6 +417,36 @@ def test_a_dry_run_counts_songs_and_makes_nothing(
     assert main([*command, *chosen, "--preset", "grand"]) == 2
     assert "no preset 'grand'" in capsys.readouterr().err
     assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_store_that_cannot_be_made_is_refused_before_anything_is_separated(
+    songs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], finished: bool
+) -> None:
+    folder, said = tmp_path / "store", "holds a finished store" if finished else "not the same examples, fold"
+    if finished:
+        example_store(folder, [("one", "training", BOTH)])
+    else:
+        kept = {"compact": np.zeros((60, 4, 128), np.uint8)}
+        record = ExampleRecord(id="a", split="training", kind="original", vocal="a", songs=("a",), titles=("a",))
+        ExampleWriter(folder, _known(attrs.evolve(OPTIONS, fold=None, examples=3), kit())).add(record, kept)
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    separator = Thirds()
+    with pytest.raises(StoreError, match=said):
+        pipeline(folder, [songs / "files"], [], OPTIONS, kit=kit(separator))
+    assert not separator.calls
+    chosen = ["--separator", "librosa", "--analyzer", "librosa", "--fold", "1/4", "--examples", "24", "--dry-run"]
+    assert main(["features", "pipeline", str(songs / "files"), "-o", str(folder), *chosen]) == 1
+    assert (said if finished else "fold") in capsys.readouterr().err
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+def test_more_folds_than_songs_are_refused_before_anything_is_separated(songs: Path, tmp_path: Path) -> None:
+    separator = Thirds()
+    with pytest.raises(UsageError, match="fold 1/9 of 8 songs"):
+        pipeline(tmp_path / "store", [songs / "files"], [], attrs.evolve(OPTIONS, fold=Fold(1, 9)), kit=kit(separator))
+    assert not separator.calls
+    assert not (tmp_path / "store").exists()
 
 
 def test_it_says_where_there_are_fewer_mashups_than_asked_for(made: ExampleStore) -> None:

@@ -30,7 +30,7 @@ from mashkit_mashnet_train.recipes import singers, singing
 from mashkit_mashnet_train.recipes.database import from_database
 from mashkit_mashnet_train.recipes.processes import in_processes
 from mashkit_mashnet_train.recipes.production import DRY, Production, breaths, produced
-from mashkit_mashnet_train.recipes.rendered import bundled_soundfont, render, require_inputs
+from mashkit_mashnet_train.recipes.rendered import bundled_soundfont, check, render, require_inputs
 from mashkit_mashnet_train.recipes.scores import Excerpt, Note, groove, pop909
 from mashkit_mashnet_train.recipes.singers import SINGERS, Singer, Take, pitch_curve, take, third_above, voice
 from mashkit_mashnet_train.recipes.singing import DIVISIONS, MEASURE, measures, sing
@@ -429,10 +429,37 @@ def test_a_dry_run_counts_what_is_rendered(
     assert (told["dry_run"], told["clips"], told["songs"]) == (True, len(store), 3)
     # A clip is rendered at a tempo near the song's own, so the length is known about.
     assert told["hours"] == pytest.approx(sum(record.duration for record in store.records) / 3600, rel=0.35)
-    command[command.index(drums)] = tmp_path / "none.tar"
-    assert main([str(word) for word in command]) == 2
-    assert "none.tar: there is no such file" in capsys.readouterr().err
+    (tmp_path / "file").touch()
+    for old, new, status, said in (
+        (drums, tmp_path / "none.tar", 2, "none.tar: there is no such file"),
+        (drums, songs, 2, "pop909.tar.xz holds no info.csv (give groove.tar.xz)"),
+        (soundfont, drums, 2, "groove.tar.xz is no soundfont (give an .sf2 file)"),
+        (12, 100_000, 2, "has no song in 4/4 whose melody sounds for 100000 seconds"),
+        (tmp_path / "dry", tmp_path / "a", 1, "a holds a finished store"),
+        (tmp_path / "dry", tmp_path / "file", 1, "file is a file"),
+    ):
+        mistaken = [new if word == old else word for word in command]
+        for words in (mistaken, [word for word in mistaken if word != "--dry-run"]):
+            assert main([str(word) for word in words]) == status
+            assert said in capsys.readouterr().err
     assert not (tmp_path / "dry").exists()
+
+
+def test_two_soundfonts_of_one_name_and_their_order_are_told_apart(
+    songs: Path, drums: Path, soundfont: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / soundfont.name
+    other.write_bytes(soundfont.read_bytes() + b"0")
+
+    def source(*soundfonts: Path) -> dict[str, Any]:
+        return check(
+            tmp_path / "store", songs, drums, soundfonts, windows=1, songs=None, seconds=12.0, seed=5, sung=0.0,
+            production=DRY, sound=None,
+        )[1]  # fmt: skip
+
+    both = source(soundfont, other)
+    assert [one["name"] for one in both["files"]] == [songs.name, drums.name, soundfont.name, soundfont.name]
+    assert len({str(one["files"]) for one in (both, source(other, soundfont), source(other), source(soundfont))}) == 4
 
 
 def test_no_soundfont_is_refused(songs: Path, drums: Path, tmp_path: Path) -> None:
@@ -476,6 +503,9 @@ def test_a_store_of_a_database(database: Path, tmp_path: Path, capsys: pytest.Ca
     capsys.readouterr()
     assert main(["features", "db", str(database), "-o", str(tmp_path / "store"), "--dry-run"]) == 0
     assert capsys.readouterr().out.startswith("dry run: 1 clips of 1 songs, 0.0")
+    (tmp_path / "file").touch()
+    assert main(["features", "db", str(database), "-o", str(tmp_path / "file"), "--dry-run"]) == 1
+    assert "file is a file" in capsys.readouterr().err
     assert not (tmp_path / "store").exists()
     # Options of the command go before the recipe or after it.
     assert main(["features", "--json", "db", str(database), "-o", str(tmp_path / "store"), "--quiet"]) == 0

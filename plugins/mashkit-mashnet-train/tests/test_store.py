@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mashkit.errors import OutputError
 from mashkit.types import Analysis, Audio, Key, Role, Samples
 from mashkit_mashnet.stem_features import StemFeatures
 from mashkit_mashnet_train.store import Record, StoreError, StoreWriter, open_store
@@ -73,6 +74,33 @@ def test_an_unfinished_store_goes_on_only_with_the_same_source(tmp_path: Path) -
     assert writer.has("song-0-0")
     writer.add(record(1), stems(1))
     assert [one.id for one in writer.close().records] == ["song-0-0", "song-1-0"]
+
+
+def test_a_store_that_was_begun_with_files_by_name_goes_on(tmp_path: Path) -> None:
+    """As it was before two files could have one name."""
+    StoreWriter(tmp_path, {"files": {"b.tar": "1", "a.sf2": "2"}}).add(record(0), stems(0))
+    files = [{"name": "b.tar", "sha256": "1"}, {"name": "a.sf2", "sha256": "2"}]
+    assert StoreWriter(tmp_path, {"files": files}).has("song-0-0")
+    with pytest.raises(StoreError, match="not the same files"):
+        StoreWriter(tmp_path, {"files": files[::-1]})
+
+
+def test_it_is_known_before_the_work_that_a_store_cannot_be_made(tmp_path: Path) -> None:
+    source = {"seed": 0, "songs": ["a"]}
+    folder = tmp_path / "store"
+    StoreWriter.require_possible(folder, source, whole=True)
+    assert not folder.exists()
+    writer = StoreWriter(folder, source)
+    writer.add(record(0), stems(0))
+    StoreWriter.require_possible(folder, {"seed": 0}, whole=False)
+    for known, whole in (({"seed": 0}, True), ({"seed": 1}, False)):
+        with pytest.raises(StoreError, match="made otherwise"):
+            StoreWriter.require_possible(folder, known, whole=whole)
+    writer.close()
+    with pytest.raises(StoreError, match="finished store"):
+        StoreWriter.require_possible(folder, {}, whole=False)
+    with pytest.raises(OutputError, match="is a file"):
+        StoreWriter.require_possible(folder / "index.json", {}, whole=False)
 
 
 def test_clips_of_an_unknown_source_are_not_gone_on_with(tmp_path: Path) -> None:

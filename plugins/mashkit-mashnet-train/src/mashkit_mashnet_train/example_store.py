@@ -179,6 +179,12 @@ def open_examples(folder: Path) -> ExampleStore:
     StoreError
         If the store is missing or damaged, or another version made it.
     """
+    if not is_example_store(folder):
+        unfinished = (folder / PARTS).is_dir()
+        raise StoreError(
+            f"{folder} is {'an unfinished' if unfinished else 'no'} store of examples",
+            "run its recipe again: it goes on" if unfinished else "make one with `mashkit features pipeline`",
+        )
     try:
         data = json.loads((folder / INDEX).read_text(encoding="utf-8"))
         if data["format"] != FORMAT:

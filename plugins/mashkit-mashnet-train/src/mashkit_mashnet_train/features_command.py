@@ -103,11 +103,11 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _database(arguments: argparse.Namespace, registry: Registry, progress: Callable[[str, int, int], None]) -> int:
     from mashkit.catalog import Catalog, MashupDB
-    from mashkit_mashnet_train.recipes.database import from_database, usable_clips
+    from mashkit_mashnet_train.recipes.database import check, from_database
 
     if arguments.dry_run:
         with MashupDB(arguments.database, write=False) as database:
-            clips = usable_clips(Catalog(database), arguments.database)
+            clips = check(arguments.output, Catalog(database), arguments.database)
             return _say_what_would_be_made(_clips((clip.song, clip.duration) for clip in clips), arguments)
     left_out: list[str] = []
     store = from_database(arguments.output, arguments.database, progress=progress, failed=left_out.append)
@@ -115,31 +115,26 @@ def _database(arguments: argparse.Namespace, registry: Registry, progress: Calla
 
 
 def _rendered(arguments: argparse.Namespace, registry: Registry, progress: Callable[[str, int, int], None]) -> int:
-    from mashkit_mashnet_train.recipes.production import DRY
-    from mashkit_mashnet_train.recipes.rendered import bundled_soundfont, render, require_inputs
-    from mashkit_mashnet_train.recipes.scores import pop909
+    from mashkit_mashnet_train.recipes.production import DRY, Production
+    from mashkit_mashnet_train.recipes.rendered import bundled_soundfont, check, render
 
-    soundfonts = arguments.soundfont or [bundled_soundfont()]
+    given = (
+        arguments.output, arguments.midi, arguments.drums, arguments.soundfont or [bundled_soundfont()],
+    )  # fmt: skip
+    options: dict[str, Any] = {
+        "windows": arguments.windows,
+        "songs": arguments.songs,
+        "seconds": arguments.seconds,
+        "sound": arguments.sound,
+        "seed": arguments.seed,
+        "sung": arguments.sung,
+        "production": DRY if arguments.dry else Production(),
+    }
     if arguments.dry_run:
-        require_inputs(arguments.midi, arguments.drums, soundfonts, sung=arguments.sung, seconds=arguments.seconds)
-        excerpts = pop909(arguments.midi, arguments.windows, arguments.seconds, arguments.seed, arguments.songs)
+        excerpts, _ = check(*given, **options)
         found = _clips((one.song, 4 * one.bars * 60 / one.tempo) for one in excerpts)
         return _say_what_would_be_made(found, arguments)
-    store = render(
-        arguments.output,
-        arguments.midi,
-        arguments.drums,
-        soundfonts,
-        windows=arguments.windows,
-        songs=arguments.songs,
-        seconds=arguments.seconds,
-        sound=arguments.sound,
-        seed=arguments.seed,
-        sung=arguments.sung,
-        production=DRY if arguments.dry else None,
-        jobs=arguments.jobs,
-        progress=lambda done, total: progress("clip", done, total),
-    )
+    store = render(*given, **options, jobs=arguments.jobs, progress=lambda done, total: progress("clip", done, total))
     return _say_what_was_made(store, _clips((one.song, one.duration) for one in store.records), [], arguments)
 
 
@@ -147,7 +142,7 @@ def _pipeline(arguments: argparse.Namespace, registry: Registry, progress: Calla
     from mashkit.catalog.songs import Song
     from mashkit.pipeline import Kit
     from mashkit_mashnet_train.examples import Fold
-    from mashkit_mashnet_train.recipes.pipeline import PipelineOptions, find, pipeline
+    from mashkit_mashnet_train.recipes.pipeline import PipelineOptions, check, pipeline
 
     options = PipelineOptions(
         examples=arguments.examples,
@@ -163,8 +158,8 @@ def _pipeline(arguments: argparse.Namespace, registry: Registry, progress: Calla
     of_jobs = {} if arguments.jobs is None else {"executor": {"jobs": arguments.jobs}}
     kit = Kit(**chosen, options=of_jobs, registry=registry)
     if arguments.dry_run:
-        kit.require(*kinds)
-        songs = sum(isinstance(one, Song) for one in find(arguments.songs, arguments.stems))
+        found_songs = check(arguments.output, arguments.songs, arguments.stems, options, kit)
+        songs = sum(isinstance(one, Song) for one in found_songs)
         return _say_what_would_be_made({"examples": options.examples, "songs": songs}, arguments)
     left_out: list[str] = []
     store = pipeline(

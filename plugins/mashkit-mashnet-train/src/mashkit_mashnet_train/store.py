@@ -17,7 +17,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from mashkit.atomicfile import replacing, require_writable_folder, write_json
+from mashkit.atomicfile import replacing, require_possible_folder, require_writable_folder, write_json
 from mashkit.errors import MashkitError, OutputError, UsageError
 from mashkit.types import Analysis, Role
 from mashkit_mashnet.frontend import FINE, LOG_FREQUENCY, FrontEnd
@@ -101,10 +101,8 @@ class PartWriter:
 
     Raises
     ------
-    StoreError
-        If the folder holds a finished store, or entries of another source.
-    OutputError
-        If the folder cannot be written to.
+    StoreError, OutputError
+        As for :meth:`require_possible`.
     """
 
     index: ClassVar[str]
@@ -114,9 +112,44 @@ class PartWriter:
     source: Mapping[str, Any]
 
     def __attrs_post_init__(self) -> None:
-        if (self.folder / self.index).exists():
-            raise StoreError(f"{self.folder} holds a finished store", "give another folder, or remove this one")
-        require_same_source(self.folder, require_writable_folder(self.folder / PARTS), self.source)
+        self.require_possible(self.folder, self.source, whole=True)
+        parts = require_writable_folder(self.folder / PARTS)
+        if not any(parts.glob("*.npz")):
+            write_json(parts / SOURCE, _plain(self.source))
+
+    @classmethod
+    def require_possible(cls, folder: Path, known: Mapping[str, Any], *, whole: bool) -> None:
+        """Raise an error if a store cannot be begun, or gone on with, in a folder; nothing is written.
+
+        Parameters
+        ----------
+        folder : Path
+        known : mapping
+            The source, or the part of it that is known before the work begins.
+        whole : bool
+            True if it is the whole source.
+
+        Raises
+        ------
+        StoreError
+            If the folder holds a finished store, or entries of another source.
+        OutputError
+            If the folder cannot be written to.
+        """
+        require_possible_folder(folder)
+        if (folder / cls.index).exists():
+            raise StoreError(f"{folder} holds a finished store", "give another folder, or remove this one")
+        if not any((folder / PARTS).glob("*.npz")):
+            return
+        # The source must be the same, because clips of two seeds have the same names and would end up in one store.
+        begun, now = _begun(folder / PARTS / SOURCE), _plain(known)
+        names = {*begun, *now} if whole else set(now)
+        other = [name for name in sorted(names) if begun.get(name) != now.get(name)]
+        if other:
+            raise StoreError(
+                f"{folder} holds clips of an unfinished store made otherwise: not the same {', '.join(other)}",
+                "give the same input and options to go on with it, or another folder; or remove this one",
+            )
 
     def has(self, entry_id: str) -> bool:
         """Return whether an entry is written already."""
@@ -215,26 +248,21 @@ class StoreWriter(PartWriter):
         return {"front_end": WIDE_FINE.to_dict(), "starts": starts.tolist()}
 
 
-def require_same_source(folder: Path, parts: Path, source: Mapping[str, Any]) -> None:
-    """Write the source of a store that begins; raise StoreError if the parts of an unfinished store have another."""
-    path, now = parts / SOURCE, json.loads(json.dumps(dict(source)))
-    if not any(parts.glob("*.npz")):
-        write_json(path, now)
-    # The source must be the same, because clips of two seeds have the same names and would end up in one store.
-    begun = _begun(path)
-    other = [name for name in sorted({*begun, *now}) if begun.get(name) != now.get(name)]
-    if other:
-        raise StoreError(
-            f"{folder} holds clips of an unfinished store made otherwise: not the same {', '.join(other)}",
-            "give the same input and options to go on with it, or another folder; or remove this one",
-        )
+def _plain(source: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a source as it is read from JSON."""
+    plain: dict[str, Any] = json.loads(json.dumps(dict(source)))
+    return plain
 
 
 def _begun(path: Path) -> dict[str, Any]:
+    """Return the source of an unfinished store."""
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        begun = dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         raise StoreError(f"{path} is missing or damaged: {error}", f"remove {path.parent}") from error
+    if isinstance(begun.get("files"), dict):  # older stores have the files by name
+        begun["files"] = [{"name": name, "sha256": sha256} for name, sha256 in begun["files"].items()]
+    return begun
 
 
 def _new(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.uint8]]:

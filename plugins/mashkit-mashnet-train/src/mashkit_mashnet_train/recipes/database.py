@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from mashkit.catalog import Catalog
 from mashkit.catalog.database import MashupDB
@@ -42,14 +43,8 @@ def from_database(
     """
     with MashupDB(database, write=False) as opened:
         catalog = Catalog(opened)
-        clips = usable_clips(catalog, database)
-        source = {
-            "recipe": "database",
-            "songs": sorted({clip.song for clip in clips}),
-            "titles": {clip.song: clip.title for clip in sorted(clips, key=lambda clip: clip.song)},
-            "components": catalog.provenance(clip.id for clip in clips),
-        }
-        writer = StoreWriter(folder, source)
+        clips = check(folder, catalog, database)
+        writer = StoreWriter(folder, _source(catalog))
         for done, clip in enumerate(clips, 1):
             if not writer.has(clip.id):
                 try:
@@ -65,17 +60,30 @@ def from_database(
     return writer.close()
 
 
-def usable_clips(catalog: Catalog, database: Path) -> Sequence[Clip]:
-    """Return the clips of a database.
+def check(folder: Path, catalog: Catalog, database: Path) -> Sequence[Clip]:
+    """Return the clips of a database that a store is to be made of. Nothing is written.
 
     Raises
     ------
     StoreError
-        If the database has no clip.
+        If the database has no clip, or if ``folder`` holds a finished store, or other clips.
+    OutputError
+        If the folder cannot be written to.
     """
     if not catalog.clips:
         raise StoreError(f"{database} holds no clip", "add songs: mashkit db add FOLDER")
+    StoreWriter.require_possible(folder, _source(catalog), whole=True)
     return catalog.clips
+
+
+def _source(catalog: Catalog) -> dict[str, Any]:
+    clips = catalog.clips
+    return {
+        "recipe": "database",
+        "songs": sorted({clip.song for clip in clips}),
+        "titles": {clip.song: clip.title for clip in sorted(clips, key=lambda clip: clip.song)},
+        "components": list(catalog.provenance(clip.id for clip in clips)),
+    }
 
 
 def _record(clip: Clip) -> Record:

@@ -11,6 +11,7 @@ import itertools
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import attrs
 import numpy as np
@@ -24,7 +25,7 @@ from mashkit.catalog.protocols import create_protocol
 from mashkit.catalog.songs import Song, bytes_digest, describe_song, find_songs
 from mashkit.conditions import UNMATCHED
 from mashkit.errors import GenerationError, MashkitError, UsageError
-from mashkit.interfaces import Stretcher
+from mashkit.interfaces import Generator, Stretcher
 from mashkit.interfaces.executor import Job, Work
 from mashkit.mashup import Mashup
 from mashkit.pipeline import Kit
@@ -122,21 +123,17 @@ def pipeline(
 
     Raises
     ------
-    UsageError
-        If no songs are given, or a path does not exist.
     StoreError
-        If training or validation, or a test alone, get no original or no unmatched example, or if ``folder`` holds
-        other examples.
+        If training or validation, or a test alone, get no original or no unmatched example.
     MashkitError
-        If there is no song, or the separator or another component is not installed.
+        As for :func:`check`, and if there is no song.
     """
     options = options or PipelineOptions()
     front_ends = {name: _front_end(name) for name in options.presets}
     kit = kit or Kit()
-    kit.require("separator", "analyzer", "stretcher")
+    found = check(folder, songs, stems, options, kit)
     require_writable_folder(folder)
     with MashupDB(folder / DATABASE) as database:
-        found = find(songs, stems)
         adder = kit.adder(database, with_features=False)
         for added in adder.add([_mixed_down(song, folder / MIXES) for song in found]):
             del added  # the adder's report has what failed
@@ -145,19 +142,11 @@ def pipeline(
         catalog = Catalog(database)
         clips = list(catalog.clips)
         source = {
-            "recipe": "pipeline",
-            "examples": options.examples,
-            "ranked": options.ranked,
-            "mismatch": options.mismatch,
-            "fold": None if options.fold is None else str(options.fold),
-            "test_only": options.test_only,
-            "presets": list(options.presets),
-            "seed": options.seed,
+            **_known(options, kit),
             "songs": sorted({clip.song for clip in clips}),
             "titles": sorted({clip.title for clip in clips}),
             "licences": sorted({clip.licence for clip in clips}),
             "components": list(catalog.provenance(clip.id for clip in clips)),
-            "stretcher": dict(kit.stretcher.describe()),
         }
         writer = ExampleWriter(folder, source)
         planned = list(_plans(clips, options, failed))
@@ -176,6 +165,47 @@ def pipeline(
             failed(f"plan {plan.id}: {outcome.error}")
         progress(record.id, done, len(records))
     return writer.close(front_ends)
+
+
+def check(
+    folder: Path, songs: Sequence[Path], stems: Sequence[Path], options: PipelineOptions, kit: Kit
+) -> list[Song | Unusable]:
+    """Return the songs of :func:`find`; before any work, raise what would be an error after hours. Nothing is written.
+
+    Raises
+    ------
+    StoreError
+        If ``folder`` holds a finished store, or examples made with other options.
+    UsageError
+        If no songs are given, a path does not exist, or there are more folds than songs.
+    MashkitError
+        If the folder cannot be written to, or the separator or another component is not installed.
+    """
+    kit.require("separator", "analyzer", "stretcher")
+    ExampleWriter.require_possible(folder, _known(options, kit), whole=False)
+    found = find(songs, stems)
+    splits((str(number) for number, one in enumerate(found) if isinstance(one, Song)), options.fold)
+    return found
+
+
+def _known(options: PipelineOptions, kit: Kit) -> dict[str, Any]:
+    """Return the part of the source that is known before the songs are separated."""
+    return {
+        "recipe": "pipeline",
+        "examples": options.examples,
+        "ranked": options.ranked,
+        "mismatch": options.mismatch,
+        "fold": None if options.fold is None else str(options.fold),
+        "test_only": options.test_only,
+        "presets": list(options.presets),
+        "seed": options.seed,
+        "generator": dict(_generator(options).describe()),
+        "stretcher": dict(kit.stretcher.describe()),
+    }
+
+
+def _generator(options: PipelineOptions) -> Generator:
+    return Kit(options={"generator": {**PAPER_OPTIONS, "mismatch": options.mismatch}}).generator
 
 
 def _front_end(preset: str) -> FrontEnd:
@@ -240,7 +270,7 @@ def _plans(
     clips: Sequence[Clip], options: PipelineOptions, failed: Callable[[str], None]
 ) -> list[tuple[Split, MashupPlan]]:
     """Return the plans of each split, drawn from its own songs alone."""
-    generator = Kit(options={"generator": {**PAPER_OPTIONS, "mismatch": options.mismatch}}).generator
+    generator = _generator(options)
     planned: list[tuple[Split, MashupPlan]] = []
     songs: dict[str, str | None] = {clip.song: clip.title for clip in clips}
     parts = dict.fromkeys(songs, SPLITS[-1]) if options.test_only else splits(songs, options.fold)

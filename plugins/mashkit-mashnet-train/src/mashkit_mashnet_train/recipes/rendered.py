@@ -8,11 +8,12 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import attrs
 import numpy as np
 
-from mashkit.atomicfile import require_writable_folder
+from mashkit.atomicfile import require_possible_folder, require_writable_folder
 from mashkit.audio.files import save
 from mashkit.errors import UsageError
 from mashkit.models import file_sha256
@@ -20,7 +21,7 @@ from mashkit.types import Analysis, Audio, Role
 from mashkit_mashnet.stem_features import StemFeatures
 from mashkit_mashnet_train.recipes.processes import in_processes
 from mashkit_mashnet_train.recipes.production import Production
-from mashkit_mashnet_train.recipes.scores import Drumming, Excerpt, groove, pop909
+from mashkit_mashnet_train.recipes.scores import Drumming, Excerpt, groove, pop909, require_groove
 from mashkit_mashnet_train.recipes.singers import require_singers
 from mashkit_mashnet_train.recipes.sound import SAMPLE_RATE, SUNG, arrange
 from mashkit_mashnet_train.store import Record, Store, StoreWriter
@@ -94,20 +95,15 @@ def render(
         If an input cannot be read, or if what renders or sings is not installed.
     """
     production = production or Production()
-    require_inputs(midi, drums, soundfonts, sung=sung, seconds=seconds)
-    source = {
-        "recipe": RECIPE, "windows": windows, "seconds": seconds, "seed": seed, "sung": sung, "licences": LICENCES,
-        "production": attrs.asdict(production),
-        "files": {path.name: _sha256(path) for path in (midi, drums, *soundfonts)},
-    }  # fmt: skip
-    if songs is not None:
-        source["songs"] = songs
+    excerpts, source = check(
+        folder, midi, drums, soundfonts, windows=windows, songs=songs, seconds=seconds, seed=seed, sung=sung,
+        production=production, sound=sound,
+    )  # fmt: skip
     if sound is not None:
-        source["sound"] = True  # clips that were made without sound are not gone on with
         require_writable_folder(sound)
     writer = StoreWriter(folder, source)
     # The first clips of all songs come before the second clips, so that an unfinished store has all songs.
-    excerpts = sorted(pop909(midi, windows, seconds, seed, songs), key=lambda excerpt: (excerpt.number, excerpt.song))
+    excerpts.sort(key=lambda excerpt: (excerpt.number, excerpt.song))
     missing = [excerpt for excerpt in excerpts if not writer.has(clip_id(excerpt))]
     drummings = groove(drums)
     done = len(excerpts) - len(missing)
@@ -117,15 +113,53 @@ def render(
     return writer.close()
 
 
+def check(
+    folder: Path, midi: Path, drums: Path, soundfonts: Sequence[Path], *, windows: int, songs: int | None,
+    seconds: float, seed: int, sung: float, production: Production, sound: Path | None,
+) -> tuple[list[Excerpt], dict[str, Any]]:  # fmt: skip
+    """Return the excerpts that :func:`render` would render, and the source of the store. Nothing is written.
+
+    Raises
+    ------
+    StoreError
+        If ``folder`` holds a finished store, or clips made with other options.
+    UsageError
+        As for :func:`require_inputs`, and if there is no excerpt.
+    OutputError
+        If ``folder`` or ``sound`` cannot be written to.
+    """
+    require_inputs(midi, drums, soundfonts, sung=sung, seconds=seconds)
+    source: dict[str, Any] = {
+        "recipe": RECIPE, "windows": windows, "seconds": seconds, "seed": seed, "sung": sung, "licences": LICENCES,
+        "production": attrs.asdict(production),
+        # A list, because the order of soundfonts counts, and two may have one name.
+        "files": [{"name": path.name, "sha256": _sha256(path)} for path in (midi, drums, *soundfonts)],
+    }  # fmt: skip
+    if songs is not None:
+        source["songs"] = songs
+    if sound is not None:
+        source["sound"] = True  # clips that were made without sound are not gone on with
+        require_possible_folder(sound)
+    StoreWriter.require_possible(folder, source, whole=True)
+    excerpts = list(pop909(midi, windows, seconds, seed, songs))
+    if not excerpts:
+        raise UsageError(
+            f"{midi} has no song in 4/4 whose melody sounds for {seconds:g} seconds at a steady tempo",
+            "give fewer --seconds",
+        )
+    return excerpts, source
+
+
 def require_inputs(
     midi: Path, drums: Path, soundfonts: Sequence[Path], *, sung: float = SUNG, seconds: float = SECONDS
 ) -> None:
-    """Check what :func:`render` needs, before it begins.
+    """Check the arguments of :func:`render`.
 
     Raises
     ------
     UsageError
-        If there is no soundfont, a file does not exist, singers are wanted and not installed, or a number has no sense.
+        If there is no soundfont, a file does not exist or is another than it should be, singers are wanted and not
+        installed, or a number has no sense.
     """
     if not 0 <= sung <= 1:
         raise UsageError(f"sung is {sung}", "give a share from 0 to 1, such as 0.35")
@@ -138,6 +172,20 @@ def require_inputs(
             raise UsageError(f"cannot read {path}: there is no such file", "check the path")
     if sung > 0:
         require_singers()
+    for path in soundfonts:
+        _require_soundfont(path)
+    require_groove(drums)
+
+
+def _require_soundfont(path: Path) -> None:
+    """Raise UsageError if a file does not begin as a soundfont does: a RIFF file of type "sfbk"."""
+    try:
+        with path.open("rb") as file:
+            begin = file.read(12)
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}", "check the path") from error
+    if begin[:4] != b"RIFF" or begin[8:] != b"sfbk":
+        raise UsageError(f"{path} is no soundfont", "give an .sf2 file")
 
 
 def _sha256(path: Path) -> str:

@@ -250,6 +250,17 @@ def _key(text: str) -> Key | None:
 
 
 # ---------------------------------------------------------------------------------------------------------- Groove
+def require_groove(archive: Path) -> None:
+    """Raise UsageError if a file is not the Groove MIDI Dataset as a tar file; it is read up to its info.csv."""
+    with _opened(archive) as tar:
+        if not any(member.name.removeprefix("./").removeprefix("groove/") == "info.csv" for member in tar):
+            raise _no_groove(archive)
+
+
+def _no_groove(archive: Path) -> UsageError:
+    return UsageError(f"{archive} holds no info.csv", "give groove.tar.xz")
+
+
 def groove(archive: Path) -> list[Drumming]:
     """Return the beats in 4/4 of the Groove MIDI Dataset (Gillick et al., ICML 2019) that last at least 16 quarters.
 
@@ -266,7 +277,7 @@ def groove(archive: Path) -> list[Drumming]:
                 assert file is not None  # noqa: S101 — a regular file
                 files[member.name.removeprefix("./").removeprefix("groove/")] = file.read()
     if "info.csv" not in files:
-        raise UsageError(f"{archive} holds no info.csv", "give groove.tar.xz")
+        raise _no_groove(archive)
     found = []
     for row in csv.DictReader(io.StringIO(files["info.csv"].decode())):
         tempo = float(row["bpm"])
