@@ -9,9 +9,10 @@ import pytest
 import scipy.optimize
 import scipy.special
 
+from mashkit.metrics import calibration_error
 from mashkit_mashnet.checkpoint import Calibration
 from mashkit_mashnet_train import calibration
-from mashkit_mashnet_train.calibration import CalibrationError, Isotonic, compare, fit, probabilities, quality
+from mashkit_mashnet_train.calibration import CalibrationError, Isotonic, bound_of, compare, fit, probabilities, quality
 from mashkit_mashnet_train.training import Predictions
 
 
@@ -72,6 +73,40 @@ def test_unlabelled_and_order_do_not_matter() -> None:
     found, expected = fit(more), fit(one)
     assert found.temperature == pytest.approx(expected.temperature, rel=1e-6)
     assert found.bias == pytest.approx(expected.bias, abs=1e-6)
+
+
+def test_quality_does_not_depend_on_the_order_of_the_examples() -> None:
+    all_ = simulated(0.5, 0.3, count=400)
+    few = np.flatnonzero((all_.targets == 0) | (np.arange(400) % 7 == 1))
+    values, targets = probabilities(all_.margins[few]), all_.targets[few]
+    found = quality(values, targets)
+    for seed in range(3):
+        order = np.random.default_rng(seed).permutation(len(few))
+        other = quality(values[order], targets[order])
+        assert other["calibration_error"] == pytest.approx(found["calibration_error"], abs=1e-12)
+        assert [one["share"] for one in other["reliability"]] == pytest.approx(
+            [one["share"] for one in found["reliability"]]
+        )
+    # Every example of the smaller class counts as if there were as many of both.
+    good = targets == 1
+    repeated = np.concatenate([np.repeat(values[good], (~good).sum()), np.repeat(values[~good], good.sum())])
+    labels = np.repeat([1.0, 0.0], good.sum() * (~good).sum())
+    assert quality(repeated, labels)["calibration_error"] == pytest.approx(found["calibration_error"])
+    assert calibration_error(repeated[labels == 1], repeated[labels == 0]) == pytest.approx(found["calibration_error"])
+
+
+@pytest.mark.parametrize(
+    ("margins", "said"),
+    [
+        ([2.0, 1.0, -1.0, -2.0], "does not score good mashups above bad ones"),
+        ([-2e-9, -1e-9, 1e-9, 2e-9], "scores hardly differ"),
+        ([-2.0, 1.0, -1.0, 2.0], ""),
+    ],
+)
+def test_a_fit_that_ends_at_a_bound_is_told(margins: list[float], said: str) -> None:
+    made = fit(Predictions(np.array(margins), np.array([0.0, 0, 1, 1]), np.arange(4)))
+    assert bool(bound_of(made)) == bool(said)
+    assert said in bound_of(made)
 
 
 def test_it_mends_what_is_overconfident() -> None:

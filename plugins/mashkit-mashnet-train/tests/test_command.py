@@ -14,6 +14,8 @@ import torch
 import mashkit as mk
 from mashkit.cli import main
 from mashkit_mashnet import checkpoint
+from mashkit_mashnet_train import store as stores
+from mashkit_mashnet_train.examples import Fold, splits
 from mashkit_mashnet_train.interval_data import IntervalData
 from mashkit_mashnet_train.store import Store
 from mashkit_mashnet_train.train_command import begin_with, initial_file, new_network
@@ -149,13 +151,79 @@ def test_a_dry_run_trains_nothing(store: Store, tmp_path: Path, capsys: pytest.C
     assert not (tmp_path / "run").exists()
 
 
+def test_a_dry_run_refuses_what_a_run_refuses(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    assert run(*command(store, tmp_path / "run")) == 0
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")}
+    for folder, more, said in (
+        (tmp_path / "file", (), "cannot write to"),
+        (tmp_path / "run", ("--ranking", 1), "ranking was 0.0, is 1.0"),
+        (tmp_path / "run", ("--groups", 3), "groups was 2, is 3"),
+        (tmp_path / "run", ("--fold", "1/3"), "fold was None, is '1/3'"),
+        (tmp_path / "run", ("--shares", "2"), "shares was None, is [2.0]"),
+        (tmp_path / "run", ("--protocol", "paper"), "protocol was 'controlled', is 'paper'"),
+    ):
+        for words in (("--dry-run",), ()):
+            assert run(*command(store, folder, *more, *words)) == 1
+            assert said in capsys.readouterr().err
+    assert run(*command(store, tmp_path / "run", "--dry-run")) == 0
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")} == before
+    monkeypatch.setattr(IntervalData, "held_kinds", ("original",))
+    for words in (("--dry-run",), ()):
+        assert run(*command(store, tmp_path / "other", *words)) == 1
+        assert "the validation examples have no negative one" in capsys.readouterr().err
+
+
+def test_the_record_has_every_setting_of_the_draws(store: Store, tmp_path: Path) -> None:
+    assert run(*command(store, tmp_path, "--groups", 3)) == 0
+    made = checkpoint.load(tmp_path / "intervalnet.safetensors").training
+    report = json.loads((tmp_path / "report.json").read_text())
+    for record in (made, report):
+        assert record["data"]["groups"] == 3
+        assert record["data"]["seed"] == 0
+        assert record["data"]["stores"] == [store.fingerprint]
+        assert record["threads"] == 1
+    assert run(*command(store, tmp_path / "own", "--steps", 1)) == 0
+    assert json.loads((tmp_path / "own" / "report.json").read_text())["threads"] >= 1
+
+
+def test_weights_that_had_the_songs_of_validation_or_test_are_told(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    titles = {record.song: f"Band - {record.song}" for record in store.records}
+    monkeypatch.setattr(
+        stores, "open_store", lambda folder: attrs.evolve(store, source={**store.source, "titles": titles})
+    )
+    first, second, third = (tmp_path / name for name in ("first", "second", "third"))
+    more = ("--fold", "1/3", "--steps", 1)
+    assert run(*command(store, first, *more)) == 0
+    assert "had learnt from" not in capsys.readouterr().err
+    parts = {number: splits(titles, Fold(number, 3)) for number in (1, 2)}
+    heard = {song for song, split in parts[1].items() if split != "test"}
+    for folder, words in ((second, ()), (third, ("--dry-run",))):
+        again = ("--fold", "2/3", "--steps", 1, "--initial", first / "intervalnet.safetensors")
+        assert run(*command(store, folder, *again, *words)) == 0
+        said = capsys.readouterr().err
+        assert "of the validation, such as 'Band - song-" in said
+        assert "songs of the test, such as 'Band - song-" in said
+    due = {part: sorted(titles[song] for song in heard if parts[2][song] == part) for part in ("validation", "test")}
+    assert checkpoint.load(second / "intervalnet.safetensors").training["initial"]["heard"] == due
+    assert json.loads((second / "report.json").read_text())["initial"]["heard"] == due
+
+
 @pytest.mark.parametrize(
     ("more", "status", "said"),
     [
         (("--variant", "intervalnett"), 2, "no variant is called 'intervalnett' (there are premixnet, "),
         (("--preset", "huge"), 2, "has no preset 'huge' (it has compact)"),
         (("--data", "nowhere"), 1, "nowhere is no store of features"),
-        (("--learning-rate", "-1"), 2, "learning_rate is -1.0 (give a number above 0)"),
+        (("--learning-rate", "-1"), 2, "argument --learning-rate: -1 is not a number above 0"),
+        (("--save-every", "0"), 2, "argument --save-every: 0 is not a number above 0"),
+        (("--average", "1"), 2, "argument --average: 1 is not a number from 0, below 1"),
+        (("--ranking", "nan"), 2, "argument --ranking: nan is not a number from 0"),
+        (("--fold", "9/100"), 2, "fold 9/100 of 12 songs"),
         (("--device", "tpu"), 2, "device is 'tpu'"),
         (("--precision", "16-mixed"), 2, "give bf16-mixed"),
         (("--fold", "4/3"), 2, "fold 4/3 (give one of two folds or more"),

@@ -196,7 +196,7 @@ def test_a_state_of_before_the_trial_is_gone_on_with(whole: tuple[Path, Training
     run(tmp_path, steps=20)
     path = tmp_path / STATE
     state = torch.load(path, weights_only=True)
-    for name in ("trial", "waited", "average"):
+    for name in ("trial", "waited", "average", "summary"):
         del state[name]
     for name in ("channels_last", "average"):
         del state["config"][name]
@@ -439,6 +439,10 @@ def test_another_run_is_not_resumed(tmp_path: Path) -> None:
         run(tmp_path, learning_rate=0.1)
     with pytest.raises(TrainingError, match="other data"):
         run(tmp_path, ToyData(seed=5))
+    with pytest.raises(
+        TrainingError, match=r"other rules: other training; other validation; fold was None, is '1/5' \("
+    ):
+        run(tmp_path, ToyData(songs=12, fold="1/5"))
     with pytest.raises(TrainingError, match="another network"):
         train(ToyNetwork(width=9), ToyData(), CONFIG, tmp_path)
     assert (tmp_path / STATE).read_bytes() == state

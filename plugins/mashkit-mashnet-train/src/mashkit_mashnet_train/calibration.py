@@ -16,7 +16,7 @@ import scipy.optimize
 import scipy.special
 
 from mashkit.errors import MashkitError
-from mashkit.metrics import Bin, Values, calibration_error, reliability
+from mashkit.metrics import CALIBRATION_BINS, Values, calibration_bins
 from mashkit_mashnet.checkpoint import Calibration
 from mashkit_mashnet_train.training import Predictions
 
@@ -70,6 +70,22 @@ def fit(predictions: Predictions, *, bias: bool = True) -> Calibration:
     return Calibration(temperature=1 / found.x[0], bias=found.x[1])
 
 
+def bound_of(calibration: Calibration) -> str:
+    """Return what a fit that ended at a bound means; empty for others."""
+    slope = 1 / calibration.temperature
+    if slope <= SLOPES[0] * (1 + 1e-6):
+        return (
+            f"the fit ended at its bound, a temperature of {calibration.temperature:g}: on the validation songs, the "
+            "network does not score good mashups above bad ones, so its probabilities say nothing"
+        )
+    if slope >= SLOPES[1] * (1 - 1e-6):
+        return (
+            f"the fit ended at its bound, a temperature of {calibration.temperature:g}: the network's scores hardly "
+            "differ, so small errors of arithmetic change its probabilities"
+        )
+    return ""
+
+
 def probabilities(margins: npt.ArrayLike, calibration: Calibration | None = None) -> Values:
     """Return p(good), shape (examples,); without a calibration it is the softmax of the logits."""
     odds = np.asarray(margins, np.float64)
@@ -114,24 +130,25 @@ def quality(probability: npt.ArrayLike, targets: npt.ArrayLike) -> dict[str, Any
     """Return measures of how well probabilities are calibrated; both classes have the same total weight.
 
     - "log_loss": in nats;
-    - "calibration_error": expected calibration error (:func:`mashkit.metrics.calibration_error`);
+    - "calibration_error": expected calibration error (:func:`mashkit.metrics.calibration_error`), each example with the
+      weight of its class, so that the order of the examples does not matter;
     - "accuracy": mean over both classes of the share on the right side of 0.5; exactly 0.5 counts as good;
     - "reliability": the bins of a reliability diagram, with the share of each class's examples in the bin.
     """
     values, wanted = np.asarray(probability, np.float64), np.asarray(targets, np.float64)
     known = ~np.isnan(wanted)
     values, wanted = values[known], wanted[known]
-    good, bad = values[wanted == 1], values[wanted == 0]
-    # The metrics count examples, so the smaller class is repeated until both have the same number.
-    size = max(len(good), len(bad))
-    positive, negative = (np.resize(part, size) for part in (good, bad))
+    good, weights = wanted == 1, _balanced(wanted)
     tiny = np.finfo(np.float64).tiny
-    losses = -np.log(np.maximum(np.where(wanted == 1, values, 1 - values), tiny))
+    losses = -np.log(np.maximum(np.where(good, values, 1 - values), tiny))
+    places = calibration_bins(values)
+    bins = [_bin(int(place), values[own], good[own], weights[own])
+            for place, own in ((place, places == place) for place in np.unique(places))]  # fmt: skip
     return {
-        "log_loss": float(losses @ _balanced(wanted)),
-        "calibration_error": calibration_error(positive, negative),
-        "accuracy": float(((good >= 0.5).mean() + (bad < 0.5).mean()) / 2),
-        "reliability": [_bin(one, 2 * size) for one in reliability(positive, negative)],
+        "log_loss": float(losses @ weights),
+        "calibration_error": sum(one["share"] * abs(one["probability"] - one["positives"]) for one in bins),
+        "accuracy": float(((values[good] >= 0.5).mean() + (values[~good] < 0.5).mean()) / 2),
+        "reliability": bins,
     }
 
 
@@ -170,13 +187,15 @@ def _sigmoid(calibration: Calibration) -> Callable[[Values], Values]:
     return lambda margins: probabilities(margins, calibration)
 
 
-def _bin(one: Bin, total: int) -> dict[str, float]:
+def _bin(place: int, values: Values, good: npt.NDArray[np.bool_], weights: Values) -> dict[str, float]:
+    """Return a bin of a reliability diagram; all means are weighted."""
+    share = float(weights.sum())
     return {
-        "low": one.low,
-        "high": one.high,
-        "share": one.count / total,
-        "probability": one.probability,
-        "positives": one.positives,
+        "low": place / CALIBRATION_BINS,
+        "high": (place + 1) / CALIBRATION_BINS,
+        "share": share,
+        "probability": float(weights @ values) / share,
+        "positives": float(weights @ good) / share,
     }
 
 

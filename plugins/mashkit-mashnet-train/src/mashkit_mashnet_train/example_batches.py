@@ -116,7 +116,14 @@ class ExampleBatches:
             "moved": moved,
             "training": self._counts("training"),
             "validation": self._counts("validation"),
+            "seed": seed,
+            "groups": groups,
+            "mixed": mixed,
+            "unlabelled": unlabelled,
+            "seconds": CROP_S,
+            "draws": DRAWS_VERSION,
             "recordings": sorted({title for found in self._of.values() for _, _, one in found for title in one.titles}),
+            "stores": [store.fingerprint for store in stores],
             "sources": [dict(store.source) for store in stores],
             **({} if shares is None else {"shares": list(shares)}),
         }
@@ -126,6 +133,14 @@ class ExampleBatches:
         kinds = Counter(_class_of(record) for _, _, record in found)
         songs = {song for _, _, record in found for song in record.songs}
         return {"songs": len(songs), "examples": len(found), **{name: kinds[name] for name in CLASSES}}
+
+    @property
+    def held_out(self) -> Mapping[str, set[str]]:
+        """Titles of the songs by which the network is chosen, and of those that are left out for a test."""
+        return {
+            split: {title for _, _, one in split_records(self.stores, split) for title in one.titles}
+            for split in ("validation", "test")
+        }
 
     def batch(self, step: int) -> Batch:
         """Return training batch number ``step``: an original of each vocal, and the other classes that it has."""

@@ -66,6 +66,7 @@ class GroupBatches(ABC):
         self.training, self.held = (Clips(stores, split, fold, shares=shares) for split in ("training", "validation"))
         self._drawer = Drawer(self.training, protocol, beats, edge)
         self._held = Drawer(self.held, protocol, beats, edge)
+        self._left_out = Clips(stores, "test", fold)
         if fold is not None:
             settings = {**settings, "fold": str(fold)}
         if shares is not None:
@@ -76,11 +77,20 @@ class GroupBatches(ABC):
             "rules": RULES_VERSION,
             "training": self.training.summary(),
             "validation": self.held.summary(),
-            **({} if fold is None else {"fold": str(fold)}),
-            **({} if shares is None else {"shares": list(shares)}),
+            "seed": seed,
+            "groups": groups,
+            "validation_groups": validation_groups,
+            "beats": list(beats),
+            **settings,
             "recordings": sorted({*self.training.recordings, *self.held.recordings}),
+            "stores": [store.fingerprint for store in stores],
             "sources": [dict(store.source) for store in stores],
         }
+
+    @property
+    def held_out(self) -> Mapping[str, set[str]]:
+        """Titles of the real recordings by which the network is chosen, and of those that are left out for a test."""
+        return {"validation": self.held.recordings, "test": self._left_out.recordings}
 
     def batch(self, step: int) -> Batch:
         """Return training batch number ``step``."""

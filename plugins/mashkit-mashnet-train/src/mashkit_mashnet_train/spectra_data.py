@@ -112,7 +112,8 @@ class SpectraData(GroupBatches):
         )
         self.mixed = mixed
         self.matched = (Condition.MATCHED, Condition.MATCHED) if unlabelled else ()
-        self.summary = {**self.summary, "batches": drawn}
+        songs = {} if drawn == "vocals" else {"groups": 4 * families.MEMBERS}
+        self.summary = {**self.summary, "batches": drawn, **songs}
 
     def batch(self, step: int) -> Batch:
         """Return training batch number ``step``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,17 +11,33 @@ from typing import TYPE_CHECKING, Any
 from mashkit.hookspecs import Command, StageEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from mashkit_mashnet.checkpoint import Checkpoint
     from mashkit_mashnet.networks import Network, Preset
     from mashkit_mashnet_train.batches import TrainingData
+    from mashkit_mashnet_train.example_batches import ExampleBatches
+    from mashkit_mashnet_train.group_batches import GroupBatches
     from mashkit_mashnet_train.training import TrainingConfig, TrainingResult
 
 DONE = 0
 SUMMARY = "Train a network that scores mashups, or go on training it, and calibrate it."
 REPORT = "report.json"
 """The file in a run's folder that holds its results."""
+
+
+def _number(*, least: float = -math.inf, above: float = -math.inf, below: float = math.inf) -> Callable[[str], float]:
+    """Return what reads a number within bounds (argparse's ``type``), so that an error names the option."""
+    bounds = [f"{name} {value:g}" for name, value in (("from", least), ("above", above), ("below", below))
+              if math.isfinite(value)]  # fmt: skip
+
+    def number(text: str) -> float:
+        value = float(text)
+        if not (math.isfinite(value) and value >= least and above < value < below):
+            raise argparse.ArgumentTypeError(f"{text} is not a number {', '.join(bounds)}")
+        return value
+
+    return number
 
 
 def _configure(made: argparse.ArgumentParser) -> None:
@@ -57,13 +74,15 @@ def _configure(made: argparse.ArgumentParser) -> None:
     made.add_argument("--fold", metavar="K/N", help="leave the songs of fold K of N out; default: the split by name")
     made.add_argument("--steps", type=positive, default=10_000, metavar="N", help="batches; default: %(default)s")
     made.add_argument("--seed", type=whole, default=0, help="of weights, examples and chance; default: %(default)s")
-    made.add_argument("--learning-rate", type=float, default=1e-4, metavar="RATE", help="of Adam; default: %(default)s")
+    made.add_argument(
+        "--learning-rate", type=_number(above=0), default=1e-4, metavar="RATE", help="of Adam; default: %(default)s"
+    )
     made.add_argument(
         "--schedule", choices=("constant", "cosine"), default="constant",
         help="let the rate stay, or rise and fall to nothing at the last step; default: %(default)s",
     )  # fmt: skip
     made.add_argument(
-        "--average", type=float, default=0.0, metavar="DECAY",
+        "--average", type=_number(least=0, below=1), default=0.0, metavar="DECAY",
         help="keep a moving average of the weights with this decay, such as 0.99; default: %(default)s, none",
     )  # fmt: skip
     made.add_argument(
@@ -71,7 +90,11 @@ def _configure(made: argparse.ArgumentParser) -> None:
         help="what becomes of matched examples; default: lsro for variants called so, drop for others",
     )  # fmt: skip
     made.add_argument(
-        "--ranking", type=float, default=0.0, metavar="WEIGHT", help="of a pairwise ranking loss; default: %(default)s"
+        "--ranking",
+        type=_number(least=0),
+        default=0.0,
+        metavar="WEIGHT",
+        help="of a pairwise ranking loss; default: %(default)s",
     )
     made.add_argument(
         "--validate-every", type=positive, default=200, metavar="N", help="steps between looks; default: %(default)s"
@@ -93,12 +116,16 @@ def _configure(made: argparse.ArgumentParser) -> None:
         "--workers", type=whole, default=1, metavar="N", help="processes that prepare batches; default: %(default)s"
     )
     made.add_argument(
-        "--save-every", type=float, default=60.0, metavar="SECONDS", help="what a kill can cost; default: %(default)s"
+        "--save-every",
+        type=_number(above=0),
+        default=60.0,
+        metavar="SECONDS",
+        help="what a kill can cost; default: %(default)s",
     )
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from mashkit.cli.console import printed
+    from mashkit.cli.console import printed, say
     from mashkit.cli.progress import ProgressListener
     from mashkit.models import file_sha256
     from mashkit.registry import Registry
@@ -106,7 +133,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from mashkit_mashnet_train.examples import Fold
     from mashkit_mashnet_train.losses import Unlabelled
     from mashkit_mashnet_train.store import open_store
-    from mashkit_mashnet_train.training import TrainingConfig, train
+    from mashkit_mashnet_train.training import TrainingConfig, check, train
     from mashkit_mashnet_train.training.arithmetic import require_bfloat16
     from mashkit_mashnet_train.training_data import training_data
 
@@ -150,7 +177,11 @@ def _run(arguments: argparse.Namespace) -> int:
         fold=None if arguments.fold is None else Fold.parse(arguments.fold),
         shares=None if arguments.shares is None else _shares(arguments.shares),
     )
+    heard = heard_before(initial, data)
+    if heard:
+        say(f"train: {_warning(heard, str(begun))}")
     if arguments.dry_run:
+        check(network, data, config, arguments.output)
         return _say_what_would_be_trained(network, data, arguments)
     registry = Registry()
 
@@ -159,7 +190,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
     with ProgressListener(registry, quiet=arguments.quiet):
         result = train(network, data, config, arguments.output, notify)
-    told = finish(network, data, config, result, arguments.output, initial)
+    told = finish(network, data, config, result, arguments.output, initial, heard)
     if not printed(told, arguments):
         _print(told)
     return DONE
@@ -243,6 +274,21 @@ def begin_with(network: Network, path: Path) -> Checkpoint:
     return found
 
 
+def heard_before(initial: Checkpoint | None, data: GroupBatches | ExampleBatches) -> dict[str, list[str]]:
+    """Return the songs of validation, and of the test, that a checkpoint had in its own training or validation."""
+    recordings = set() if initial is None else set(initial.training.get("data", {}).get("recordings", ()))
+    found = {part: sorted(recordings & titles) for part, titles in data.held_out.items()}
+    return {part: titles for part, titles in found.items() if titles}
+
+
+def _warning(heard: Mapping[str, Sequence[str]], begun: str) -> str:
+    songs = " and ".join(f"{len(titles)} songs of the {part}, such as {titles[0]!r}" for part, titles in heard.items())
+    return (
+        f"{begun} had learnt from {songs}, or was chosen by them: what this run measures on them is too good "
+        "(begin with weights that never had these songs)"
+    )
+
+
 def finish(
     network: Network,
     data: TrainingData,
@@ -250,18 +296,19 @@ def finish(
     result: TrainingResult,
     folder: Path,
     initial: Checkpoint | None = None,
+    heard: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, Any]:
     """Calibrate a trained network, write its checkpoint and the run's report, and return the report.
 
     Calibration and report are for the network in half precision, because the checkpoint holds that one. If training
     began with the weights of the checkpoint ``initial``, the new one names the recordings of both, because a benchmark
-    must not judge a network by any of them.
+    must not judge a network by any of them. ``heard`` is what :func:`heard_before` returned.
     """
     import hashlib
 
     from mashkit.atomicfile import write_json
     from mashkit_mashnet import checkpoint as files
-    from mashkit_mashnet_train.calibration import CalibrationError, compare, fit, probabilities, quality
+    from mashkit_mashnet_train.calibration import CalibrationError, bound_of, compare, fit, probabilities, quality
     from mashkit_mashnet_train.training import metrics, predict
 
     made = files.Checkpoint.of(network, variant=config.variant).halved()
@@ -279,6 +326,7 @@ def finish(
             "fitted_on": "the validation songs, by which the best step was chosen too",
             "before": quality(probabilities(predictions.margins), predictions.targets),
             "after": quality(probabilities(predictions.margins, calibration), predictions.targets),
+            **({"bound": bound} if (bound := bound_of(calibration)) else {}),
             **({"across_vocals_missing": missing} if missing else {}),
             "across_vocals": {
                 name: {key: value for key, value in found.items() if key != "reliability"}
@@ -291,6 +339,8 @@ def finish(
         everything = {*before.get("recordings", ()), *record["data"].get("recordings", ())}
         record["data"] = {**record["data"], "recordings": sorted(everything)}
         record["initial"] = {"sha256": config.initial, "variant": initial.variant, "data": before}
+        if heard:
+            record["initial"]["heard"] = {part: list(titles) for part, titles in heard.items()}
     path = folder / f"{config.variant}.safetensors"
     files.save(path, files.Checkpoint.of(network, variant=config.variant, calibration=calibration, training=record))
     told = {
@@ -311,13 +361,14 @@ def _print(told: Mapping[str, Any]) -> None:
     best, after = told["best"], told["calibration"]["after"]
     stopped = {"steps": "all its steps", "patience": "no better look for a while"}[told["stopped"]]
     variant = told["config"]["variant"]
+    bound = f"  {told['calibration']['bound']}\n" if "bound" in told["calibration"] else ""
     print(
         f"{told['steps']} steps in {told['seconds']:.0f} s, ended by {stopped}; the best was {best['step']}:\n"
         f"  AUC {best['auc']:.4f}, loss {best['loss']:.4f}, "
         f"right of positives {best['accuracy_positive']:.1%}, of negatives {best['accuracy_negative']:.1%}\n"
         f"  calibrated with temperature {told['temperature']:.3f} and bias {told['bias']:+.3f}: "
         f"expected calibration error {after['calibration_error']:.4f}, "
-        f"accuracy {after['accuracy']:.1%}\n"
+        f"accuracy {after['accuracy']:.1%}\n{bound}"
         f"{told['checkpoint']} ({told['size'] / 1e6:.1f} MB, {told['parameters'] / 1e6:.2f} M parameters)\n"
         f"{told['report']}\n"
         f"use it: mashkit score plans.jsonl --scorer {variant} -O scorer.checkpoint={told['checkpoint']}"

@@ -8,10 +8,10 @@ from itertools import combinations
 from mashkit.errors import UsageError
 from mashkit_mashnet.checkpoint import VARIANTS
 from mashkit_mashnet.networks import Preset
-from mashkit_mashnet_train.batches import TrainingData
 from mashkit_mashnet_train.example_batches import ExampleBatches
 from mashkit_mashnet_train.example_store import ExampleStore
 from mashkit_mashnet_train.examples import Fold, Protocol
+from mashkit_mashnet_train.group_batches import GroupBatches
 from mashkit_mashnet_train.spectra_data import Drawn, SpectraData
 from mashkit_mashnet_train.store import Store
 
@@ -28,7 +28,7 @@ def training_data(
     fold: Fold | None = None,
     groups: int | None = None,
     shares: Sequence[float] | None = None,
-) -> TrainingData:
+) -> GroupBatches | ExampleBatches:
     """Return the training data of a variant.
 
     Parameters

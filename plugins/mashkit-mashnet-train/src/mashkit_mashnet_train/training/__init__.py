@@ -2,7 +2,7 @@
 
 from mashkit_mashnet_train.training.config import TrainingConfig
 from mashkit_mashnet_train.training.errors import TrainingDiverged, TrainingError
-from mashkit_mashnet_train.training.loop import TrainingResult, train
+from mashkit_mashnet_train.training.loop import TrainingResult, check, train
 from mashkit_mashnet_train.training.validation import Predictions, metrics, predict
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "TrainingDiverged",
     "TrainingError",
     "TrainingResult",
+    "check",
     "metrics",
     "predict",
     "train",

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mashkit.atomicfile import require_writable_folder
+from mashkit.atomicfile import require_possible_folder, require_writable_folder
 from mashkit.errors import ComponentUnavailable
 from mashkit.hookspecs import StageEvent
 from mashkit_mashnet_train.batches import Batch, TrainingData
@@ -132,6 +132,17 @@ def train(
         return run.finish()
 
 
+def check(network: nn.Module, data: TrainingData, config: TrainingConfig, folder: Path) -> None:
+    """Raise the errors that :func:`train` would raise before its first step; nothing is written."""
+    require_possible_folder(folder)
+    found = state.read(folder)
+    if found is None:
+        check_data(data, data.validation(), config.steps)
+    else:
+        config, _ = _decided(config, network, data, found)
+        state.require_same(folder, found, config, data, network)
+
+
 def _decided(
     config: TrainingConfig, network: nn.Module, data: TrainingData, found: Mapping[str, Any] | None
 ) -> tuple[TrainingConfig, Mapping[str, Any]]:
@@ -239,6 +250,7 @@ class _Run:
                 "stopped": progress.stopped,
                 "seconds": progress.seconds,
                 "waited": progress.waited,
+                "threads": torch.get_num_threads(),
                 "trial": dict(self.trial),
                 "best_step": progress.best_step,
                 "curve": progress.curve,

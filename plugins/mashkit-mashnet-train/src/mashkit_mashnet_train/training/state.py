@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import random
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,6 +30,8 @@ STATE = "state.pt"
 """The file in a run's folder from which the run is resumed."""
 STATE_FORMAT = 1
 """Version of the file; a file of another version is refused."""
+LONG = 40
+"""Characters of a value that is shown in the message of a refused run."""
 FREE = frozenset({"steps", "workers", "checkpoint_steps", "checkpoint_seconds"})
 """Settings that may change when a run is resumed, because no computed value depends on them."""
 
@@ -82,7 +85,7 @@ _PARTS = {"config", "data", "network", "model", "optimizer", "precision", "rando
     "waited",
     "average",
 }
-# "waited" and "average" came later: a state of an older version lacks them.
+# "waited", "average" and "summary" came later: a state of an older version lacks them.
 
 
 def _random() -> dict[str, Any]:
@@ -147,6 +150,7 @@ def write(
             "format": STATE_FORMAT,
             "config": config.to_dict(),
             "data": data.fingerprint,
+            "summary": json.dumps(dict(data.summary)),
             "network": _signature(network),
             "model": network.state_dict(),
             "optimizer": optimizer.state_dict(),
@@ -190,6 +194,19 @@ def restore(found: Mapping[str, Any], network: nn.Module, optimizer: torch.optim
     return Progress(**{field.name: found[field.name] for field in attrs.fields(Progress) if field.name in found})
 
 
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return what sets two summaries of data apart: names of settings with their values, or names alone if long."""
+    if not before:
+        return []
+    named = {name: (before.get(name), now.get(name)) for name in [*now, *(name for name in before if name not in now)]}
+    return [
+        f"other {name}" if any(isinstance(one, Mapping) or len(str(one)) > LONG for one in both)
+        else f"{name} was {both[0]!r}, is {both[1]!r}"
+        for name, both in named.items()
+        if both[0] != both[1]
+    ]  # fmt: skip
+
+
 def require_same(
     folder: Path, found: Mapping[str, Any], config: TrainingConfig, data: TrainingData, network: nn.Module
 ) -> None:
@@ -207,7 +224,9 @@ def require_same(
     if told:
         raise TrainingError(f"{folder} holds a run of another configuration: {'; '.join(told)}", fix)
     if found["data"] != data.fingerprint:
-        raise TrainingError(f"{folder} holds a run on other data, or on examples drawn by other rules", fix)
+        told = _differences(json.loads(found.get("summary", "{}")), json.loads(json.dumps(dict(data.summary))))
+        what = f": {'; '.join(told)}" if told else ""
+        raise TrainingError(f"{folder} holds a run on other data, or on examples drawn by other rules{what}", fix)
     if found["network"] != _signature(network):
         raise TrainingError(f"{folder} holds a run of another network", fix)
     if config.steps == found["step"] and not found["stopped"]:
