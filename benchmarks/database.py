@@ -26,6 +26,7 @@ from typing import Any
 import attrs
 import numpy as np
 import soundfile
+from script import run_script
 
 import mashkit as mk
 from mashkit.audio.files import save
@@ -34,6 +35,7 @@ from mashkit.catalog import Adder, MashupDB
 from mashkit.catalog.database import INDEX, _place, _stored_grid
 from mashkit.catalog.songs import describe_song
 from mashkit.catalog.upkeep import content_digest
+from mashkit.cli.actions import positive
 from mashkit.interfaces import Analyzer, Separator
 from mashkit.rendering.output import environment
 from mashkit.report.statistics import statistics as statistics_of
@@ -635,9 +637,9 @@ def main() -> None:
     """Measure one section."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("section", choices=[*SECTIONS, *LOOKS])
-    parser.add_argument("--clips", type=int, default=1_000_000)
-    parser.add_argument("--songs", type=int, default=3, help="real songs that go in")
-    parser.add_argument("--runs", type=int, default=2)
+    parser.add_argument("--clips", type=positive, default=1_000_000)
+    parser.add_argument("--songs", type=positive, default=3, help="real songs that go in")
+    parser.add_argument("--runs", type=positive, default=2)
     parser.add_argument("--root", type=Path, help="folder of the synthetic database: made there if it is not, and kept")
     parser.add_argument("--tmp", type=Path, help="where temporary files go: rows take 4 GB")
     parser.add_argument("--write", action="store_true", help="keep the result in benchmarks/results")
@@ -666,4 +668,4 @@ def _keep(section: str, found: Mapping[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -28,10 +28,12 @@ from typing import Any
 os.environ["OMP_NUM_THREADS"] = "1"  # before anything that counts processors is imported
 
 import numpy as np
+from script import run_script
 
 from mashkit.audio.files import AUDIO_SUFFIXES, load, resample, save
 from mashkit.catalog.protocols.multitrack import Multitrack
 from mashkit.catalog.songs import find_songs, title_of
+from mashkit.cli.actions import positive
 from mashkit.features.soundprint import SAME, Shelf, Soundprint, likeness, shelved, soundprint
 from mashkit.rendering.output import environment
 from mashkit.synthetic.signals import chord_progression
@@ -193,7 +195,7 @@ def main() -> None:
     parser.add_argument(
         "--made", type=Path, metavar="FOLDER", help="keep the changed sounds there, and use those there"
     )
-    parser.add_argument("--rendered", type=int, default=60, metavar="N", help="pieces; default: %(default)s")
+    parser.add_argument("--rendered", type=positive, default=60, metavar="N", help="pieces; default: %(default)s")
     arguments = parser.parse_args()
     result = measured(arguments)
     folder = HERE / "results"
@@ -330,4 +332,4 @@ def page(result: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -21,8 +21,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from script import run_script
 
 import mashkit as mk
+from mashkit.cli.actions import positive
 from mashkit.rendering.output import environment
 from mashkit.workers.processes import thread_variables
 
@@ -134,7 +136,7 @@ def measure(names: list[str]) -> dict[str, Any]:
 def main() -> None:
     """Run everything and print it."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=positive, default=5)
     parser.add_argument("--only", nargs="+", choices=list(EXECUTORS), default=list(EXECUTORS))
     parser.add_argument("--write", action="store_true", help="keep the result in benchmarks/results")
     arguments = parser.parse_args()
@@ -187,4 +189,4 @@ def page(result: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from script import existing_folder, run_script
 
 from mashkit.builtin.paper import PaperGenerator
 from mashkit.types import Analysis, Clip, Condition, Key, Role
@@ -134,7 +135,7 @@ def speed(
 
 def before(folder: Path) -> dict[str, float]:
     """Measure an older version, on the thousand clips in memory."""
-    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), str(HERE)])}
     command = [sys.executable, "-P", str(Path(__file__).resolve()), "--child"]
     output = subprocess.run(  # noqa: S603 — this very script
         command, env=environment, check=True, capture_output=True, text=True
@@ -258,7 +259,9 @@ def main() -> None:
     """Measure, print, and keep the result if asked to."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true", help="keep the result in benchmarks/results")
-    parser.add_argument("--before", type=Path, metavar="FOLDER", help="checkout of a version to compare with")
+    parser.add_argument(
+        "--before", type=existing_folder, metavar="FOLDER", help="checkout of a version to compare with"
+    )
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
@@ -353,4 +356,4 @@ def _number(value: float | None) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

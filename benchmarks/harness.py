@@ -22,6 +22,7 @@ from typing import Any
 os.environ["OMP_NUM_THREADS"] = "1"  # before anything that counts processors is imported
 
 import attrs
+from script import run_script
 
 from mashkit.bench import runner
 from mashkit.bench.page import publish
@@ -30,6 +31,7 @@ from mashkit.bench.scorers import ScorerTask
 from mashkit.bench.statistics import Comparison
 from mashkit.bench.suite import load_suite
 from mashkit.bench.tasks import Input
+from mashkit.cli.actions import positive
 from mashkit.rendering.output import environment
 
 RESULTS = Path(__file__).parent / "results"
@@ -149,7 +151,7 @@ def table(result: Mapping[str, Any]) -> str:
 def main() -> None:
     """Measure, print, and keep on demand."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--vocals", type=int, default=12, help="default: %(default)s")
+    parser.add_argument("--vocals", type=positive, default=12, help="default: %(default)s")
     parser.add_argument("--write", action="store_true", help="keep the result in benchmarks/results")
     arguments = parser.parse_args()
     result = measured(arguments.vocals)
@@ -160,4 +162,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

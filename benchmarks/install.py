@@ -29,6 +29,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from script import run_script
+
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
 TARGETS = {"install_s": 180, "size_mb": 1500, "mash_s": 300}
@@ -211,4 +213,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -24,8 +24,10 @@ from typing import Any
 os.environ["OMP_NUM_THREADS"] = "1"  # before anything that counts processors is imported
 
 import attrs
+from script import run_script
 
 import mashkit as mk
+from mashkit.cli.actions import positive
 from mashkit.registry import Registry
 from mashkit.remote.messages import Scratch
 from mashkit.remote.proxies import RemoteComponent, isolated
@@ -159,7 +161,7 @@ def ratio(row: dict[str, Any], unit: str) -> str:
 def main() -> None:
     """Measure every case and print it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=11)
+    parser.add_argument("--pairs", type=positive, default=11)
     parser.add_argument("--write", action="store_true", help="keep the result in benchmarks/results")
     arguments = parser.parse_args()
     audio = mk.load(SONG).excerpt(2, 30)
@@ -178,4 +180,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

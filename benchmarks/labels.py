@@ -27,6 +27,7 @@ from typing import Any
 
 import attrs
 import numpy as np
+from script import existing_folder, run_script
 
 from mashkit.audio.files import load, resample
 from mashkit.bench.labelled import Labels, read_demo, read_multitracks, read_ultrastar
@@ -365,7 +366,7 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 def main() -> None:
     """Measure, print, and write with ``--write``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, metavar="FOLDER")
+    parser.add_argument("--data", type=existing_folder, required=True, metavar="FOLDER")
     parser.add_argument("--analyzer", default="madmom")
     parser.add_argument("--kept", type=Path, metavar="FOLDER", help="keep what is heard there, and use what is there")
     parser.add_argument("--write", action="store_true")
@@ -387,4 +388,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

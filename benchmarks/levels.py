@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from script import existing_folder, run_script
 
 from mashkit.audio.buffers import weighted_sum
 from mashkit.audio.files import load, resample
@@ -99,7 +100,7 @@ def page(result: Mapping[str, Any]) -> str:
 def main() -> None:
     """Measure, print, and write with ``--write``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("multitracks", type=Path, metavar="MULTITRACKS")
+    parser.add_argument("multitracks", type=existing_folder, metavar="MULTITRACKS")
     parser.add_argument("--peaks", type=float, nargs="+", default=list(PEAKS_DB), metavar="DB")
     parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
@@ -117,4 +118,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -26,9 +26,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx2 as httpx
+from script import run_script
 
 from mashkit.atomicfile import write_json
 from mashkit.audio.files import save
+from mashkit.cli.actions import positive
 from mashkit.listen.answers import Store
 from mashkit.listen.freezing import Frame, freeze_table
 from mashkit.listen.records import QUESTIONS
@@ -170,8 +172,8 @@ def measured(raters: int, pages: int, think_s: float) -> dict[str, Any]:
 def main() -> None:
     """Measure, print, and keep the result if asked to."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--raters", type=int, default=200)
-    parser.add_argument("--pages", type=int, default=3, help="pages of each rater")
+    parser.add_argument("--raters", type=positive, default=200)
+    parser.add_argument("--pages", type=positive, default=3, help="pages of each rater")
     parser.add_argument("--think", type=float, default=6.0, help="mean pause between two requests, seconds")
     parser.add_argument("--write", action="store_true", help="keep the result")
     arguments = parser.parse_args()
@@ -183,4 +185,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

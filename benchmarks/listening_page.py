@@ -26,6 +26,9 @@ from mashkit.rendering.output import environment
 sys.path.insert(0, str(Path(__file__).parent))
 
 import listening
+from script import run_script
+
+from mashkit.cli.actions import positive
 
 TARGET_MS = 1000.0
 CHROMIUM = "/usr/bin/chromium"
@@ -89,7 +92,7 @@ def measured(count: int) -> dict[str, Any]:
 def main() -> None:
     """Measure, print, and keep the result if asked to."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--visits", type=int, default=20)
+    parser.add_argument("--visits", type=positive, default=20)
     parser.add_argument("--write", action="store_true", help="keep the result")
     arguments = parser.parse_args()
     result = measured(arguments.visits)
@@ -99,4 +102,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

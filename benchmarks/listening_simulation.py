@@ -22,7 +22,9 @@ from typing import Any
 os.environ["OMP_NUM_THREADS"] = "1"  # before anything that counts processors is imported
 
 import attrs
+from script import run_script
 
+from mashkit.cli.actions import positive
 from mashkit.listen.analysis import TESTS, Finding
 from mashkit.listen.data import Answered
 from mashkit.listen.power import ALPHA, Rate, planted, rates, studies
@@ -269,8 +271,10 @@ def _judged(row: Mapping[str, Any]) -> str:
 def main() -> None:
     """Simulate, print, and keep on demand."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--studies", type=int, default=500, help="of each design in the null; default: %(default)s")
-    parser.add_argument("--jobs", type=int, default=2, help="processes; default: %(default)s")
+    parser.add_argument(
+        "--studies", type=positive, default=500, help="of each design in the null; default: %(default)s"
+    )
+    parser.add_argument("--jobs", type=positive, default=2, help="processes; default: %(default)s")
     parser.add_argument("--write", action="store_true", help="keep the result in benchmarks/results")
     arguments = parser.parse_args()
     result = measured(arguments.studies, arguments.jobs)
@@ -281,4 +285,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -29,6 +29,7 @@ from typing import Any
 import attrs
 import numpy as np
 import soundfile
+from script import run_script
 
 import mashkit as mk
 from mashkit.rendering.output import environment
@@ -237,4 +238,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -22,8 +22,10 @@ from pathlib import Path
 import mir_eval
 import numpy as np
 import numpy.typing as npt
+from script import run_script
 
 from mashkit.bench.rendered import Composition, compose, render, voice_left
+from mashkit.cli.actions import positive
 from mashkit.types import Audio, Times
 from mashkit_mashnet.pitches import FRAME_RATE, fundamentals, whitened
 from mashkit_mashnet.stem_features import StemFeatures
@@ -87,7 +89,7 @@ METRICS = ("Raw Pitch Accuracy", "Raw Chroma Accuracy", "Voicing Recall", "Voici
 def main() -> None:
     """Print a table and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--songs", type=int, default=12)
+    parser.add_argument("--songs", type=positive, default=12)
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "melody.json")
     arguments = parser.parse_args()
     songs = [compose(7, number) for number in range(arguments.songs)]
@@ -103,4 +105,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

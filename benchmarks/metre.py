@@ -24,6 +24,7 @@ from typing import Any
 
 import attrs
 import numpy as np
+from script import run_script
 
 from mashkit.timing.metre import LEAST_CONFIDENCE
 from mashkit_madmom.bars import CLEARER, confidence
@@ -150,4 +151,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

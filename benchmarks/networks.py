@@ -20,7 +20,7 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before anything that counts processors is
 import attrs
 import numpy as np
 import torch
+from script import run_script
 
 from mashkit.atomicfile import write_text
 from mashkit.bench.scorer_metrics import (
@@ -41,7 +42,9 @@ from mashkit.bench.scorer_metrics import (
     roc_auc,
 )
 from mashkit.bench.statistics import Statistic, interval, value_of
+from mashkit.cli.actions import positive, whole
 from mashkit.conditions import UNMATCHED
+from mashkit.errors import UsageError
 from mashkit.metrics import ranks_among
 from mashkit.metrics import roc_auc as roc_auc_of
 from mashkit.rendering.output import environment
@@ -49,7 +52,7 @@ from mashkit.types import Condition, Role
 from mashkit_mashnet.checkpoint import Calibration, Checkpoint, load
 from mashkit_mashnet.f0chroma import harmony
 from mashkit_mashnet_train.calibration import probabilities
-from mashkit_mashnet_train.examples import Clips, Drawer, Example
+from mashkit_mashnet_train.examples import RULES_VERSION, Clips, Drawer, Example, Split
 from mashkit_mashnet_train.interval_data import Lookup
 from mashkit_mashnet_train.spectra_data import collated
 from mashkit_mashnet_train.store import Store, open_store
@@ -79,6 +82,35 @@ Judge = Callable[[Sequence[Example]], np.ndarray[Any, np.dtype[np.float64]]]
 
 
 # ------------------------------------------------------------------------------------------------------- examples
+def unheard(store: Store, split: Split, checkpoints: Sequence[Checkpoint]) -> tuple[Clips, list[str]]:
+    """Return the clips of a split without songs that a checkpoint was trained or chosen on, and these songs.
+
+    Clips and sound files of `mashkit features rendered` have the same names, so a title may be a clip's id.
+    """
+    heard = {title for one in checkpoints for title in one.training.get("data", {}).get("recordings", ())}
+    titles = store.source.get("titles", {})
+    known = sorted({one.song for one in store.records if one.id in heard or titles.get(one.song) in heard})
+    own = {record.song for record in Clips([store], split).records}
+    return Clips([store], split, without=known), [song for song in known if song in own]
+
+
+def refuse_other(
+    file: Path, earlier: Mapping[str, Any], now: Mapping[str, Any], names: Iterable[str], fix: str
+) -> None:
+    """Raise UsageError if results that are kept in a file are of other questions; it names what differs.
+
+    Otherwise they would be dropped for the new ones, and a table would compare answers to several questions.
+    """
+    other = [name for name in names if earlier.get(name) != now.get(name)]
+    parts = [
+        f"{name} ({', '.join(key for key in sorted({*old, *new}) if old.get(key) != new.get(key))})"
+        if isinstance(old, Mapping) and isinstance(new, Mapping) else name
+        for name, old, new in ((name, earlier.get(name), now.get(name)) for name in other)
+    ]  # fmt: skip
+    if other:
+        raise UsageError(f"the networks in {file} answered other questions: not the same {', '.join(parts)}", fix)
+
+
 @attrs.frozen
 class Question:
     """A vocal's examples: kinds of :func:`questions` → example, or several."""
@@ -125,10 +157,21 @@ def questions(clips: Clips, vocals: int, seed: int, candidates: int = CANDIDATES
                 twins={name: attrs.evolve(original, layers=original.layers | layers) for name, layers in wrong.items()},
             )
         )
+    if not found:
+        raise UsageError(
+            f"no clip to ask about ({clips.part}): no song is left whose clips have room for 8 beats",
+            "give another store, or other checkpoints",
+        )
     return found
 
 
 # --------------------------------------------------------------------------------------------------------- judges
+def require_front_end(store: Store, checkpoint: Checkpoint) -> None:
+    """Raise UsageError if a store of clips has no spectra of a checkpoint's front end."""
+    if checkpoint.architecture != "intervalnet":
+        store.require(checkpoint.front_end)
+
+
 def judge_of(checkpoint: Checkpoint, clips: Clips, lookup: Lookup) -> Judge:
     """Return what gives log odds of examples, each heard alone and whole."""
     network = checkpoint.network("cpu")
@@ -265,39 +308,46 @@ def main() -> None:
     parser.add_argument("checkpoints", nargs="*", type=Path)
     parser.add_argument("--data", type=Path, required=True, help="a store of features")
     parser.add_argument("--split", choices=("test", "validation"), default="test")
-    parser.add_argument("--vocals", type=int, default=120)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--vocals", type=positive, default=120)
+    parser.add_argument("--seed", type=whole, default=0)
     parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     store: Store = open_store(arguments.data)
-    clips = Clips([store], arguments.split)
-    lookup = Lookup([store])
+    checkpoints = [load(path) for path in arguments.checkpoints]
+    for checkpoint in checkpoints:
+        require_front_end(store, checkpoint)
+    clips, left_out = unheard(store, arguments.split, checkpoints)
     asked = questions(clips, arguments.vocals, arguments.seed)
+    about = {
+        "command": f"python benchmarks/networks.py --data STORE --split {arguments.split} "
+        f"--vocals {arguments.vocals} --seed {arguments.seed} --write CHECKPOINT…",
+        "rules": RULES_VERSION,
+        "store": {"fingerprint": store.fingerprint, **store.source},
+        "songs": sorted({clips.records[question.original.layers[Role.VOCAL].clip].song for question in asked}),
+    }
+    path = HERE / "results" / "networks.json"
+    earlier: dict[str, Any] = {}
+    if arguments.write and path.exists():
+        earlier = json.loads(path.read_text(encoding="utf-8"))
+        refuse_other(path, earlier, about, about, "measure all of them again together: move networks.json away before")
+    lookup = Lookup([store])
     runs: dict[str, list[Any]] = {}
-    for path in arguments.checkpoints:
-        checkpoint = load(path)
+    for path_, checkpoint in zip(arguments.checkpoints, checkpoints, strict=True):
         found = measured(judge_of(checkpoint, clips, lookup), asked, checkpoint.calibration or Calibration())
-        runs.setdefault(checkpoint.variant, []).append({"checkpoint": path.name, **found})
+        runs.setdefault(checkpoint.variant, []).append({"checkpoint": path_.name, **found})
         print(checkpoint.variant, {name: round(one["value"], 2) for name, one in found["metrics"].items()}, flush=True)
     runs[RULE] = [measured(rule(clips, lookup), asked, None)]
     results = {
-        "command": f"python benchmarks/networks.py --data STORE --split {arguments.split} "
-        f"--vocals {arguments.vocals} --seed {arguments.seed} --write CHECKPOINT…",
+        **about,
         "split": arguments.split,
         "vocals": len(asked),
         "clips": len(clips),
-        "store": {"fingerprint": store.fingerprint, **store.source},
-        "songs": sorted({clips.records[question.original.layers[Role.VOCAL].clip].song for question in asked}),
+        "left_out": left_out,
         "machine": {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()},
         "environment": environment(),
-        "scorers": runs,
+        "scorers": dict(sorted({**earlier.get("scorers", {}), **runs}.items(), key=lambda one: one[0] == RULE)),
     }
-    path = HERE / "results" / "networks.json"
-    if arguments.write and path.exists():
-        earlier = json.loads(path.read_text(encoding="utf-8"))
-        if all(earlier[name] == results[name] for name in ("command", "store", "songs")):
-            results["scorers"] = dict(sorted({**earlier["scorers"], **runs}.items(), key=lambda one: one[0] == RULE))
     text = page(results)
     print(text)
     if arguments.write:
@@ -306,4 +356,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

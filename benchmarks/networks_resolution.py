@@ -31,9 +31,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from networks import Example, Judge, Question, measured, questions
+from script import run_script
 
 from mashkit.bench.scorer_metrics import Examples, preferred
 from mashkit.bench.statistics import interval, value_of
+from mashkit.cli.actions import positive
 from mashkit.rendering.output import environment
 from mashkit.types import Condition
 from mashkit_mashnet.checkpoint import Calibration
@@ -212,8 +214,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="a store of features with fine spectra")
     parser.add_argument("--runs", type=Path, help="train networks too: the folder of their runs, which are continued")
-    parser.add_argument("--steps", type=int, default=200)
-    parser.add_argument("--vocals", type=int, default=60, help="of test songs, asked of the networks")
+    parser.add_argument("--steps", type=positive, default=200)
+    parser.add_argument("--vocals", type=positive, default=60, help="of test songs, asked of the networks")
     parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -252,4 +254,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -30,8 +30,10 @@ from typing import Any
 
 import attrs
 import torch
+from script import run_script
 
 from mashkit.bench.collections import RenderedSource
+from mashkit.cli.actions import positive
 from mashkit.mashup import Mashup
 from mashkit.pipeline import Kit
 from mashkit.rendering.output import environment
@@ -315,9 +317,9 @@ def training_table(result: dict[str, Any]) -> str:
 def main() -> int:
     """Measure, print, and write when asked to."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--runs", type=positive, default=3)
     parser.add_argument("--training", type=Path, metavar="STORE", help="measure training, on this store of features")
-    parser.add_argument("--steps", type=int, default=9, help="with --training: steps of each way")
+    parser.add_argument("--steps", type=positive, default=9, help="with --training: steps of each way")
     parser.add_argument("--write", action="store_true", help="keep the result in benchmarks/results/")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -411,4 +413,4 @@ def table(result: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run_script(main)

@@ -20,11 +20,13 @@ from typing import Any
 
 import numpy as np
 import soundfile
+from script import run_script
 
 import mashkit as mk
 from mashkit.audio.files import save
 from mashkit.audio.mixing import PEAK_CEILING_DB
 from mashkit.catalog import Catalog
+from mashkit.cli.actions import positive
 from mashkit.rendering.output import environment
 from mashkit.rendering.renderer import Renderer
 from mashkit.synthetic.source import SyntheticSource
@@ -184,7 +186,7 @@ def matched_30s() -> tuple[SyntheticSource, MashupPlan]:
 def main() -> None:
     """Run everything and print it."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--runs", type=positive, default=5)
     parser.add_argument("--write", action="store_true", help="keep the result in benchmarks/results")
     arguments = parser.parse_args()
     audio = mk.load(SONG).excerpt(2, 30)
@@ -243,4 +245,4 @@ def write(result: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -20,6 +20,7 @@ from typing import Any
 os.environ["OMP_NUM_THREADS"] = "1"  # before anything that counts processors is imported
 
 import numpy as np
+from script import run_script
 
 from mashkit.catalog import Catalog
 from mashkit.catalog.database import MashupDB
@@ -145,4 +146,4 @@ def page(collections: Mapping[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -26,7 +26,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from script import run_script
 
+from mashkit.cli.actions import positive
 from mashkit.types import Audio
 from mashkit_mashnet.stem_features import StemFeatures
 from mashkit_mashnet_train.recipes.rendered import bundled_soundfont
@@ -188,8 +190,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--midi", type=Path, required=True, metavar="TAR", help="POP909 as a tar file")
     parser.add_argument("--drums", type=Path, required=True, metavar="TAR", help="Groove MIDI Dataset as a tar file")
-    parser.add_argument("--melodies", type=int, default=6)
-    parser.add_argument("--clips", type=int, default=3)
+    parser.add_argument("--melodies", type=positive, default=6)
+    parser.add_argument("--clips", type=positive, default=3)
     parser.add_argument("--cost-only", action="store_true")
     parser.add_argument("--before", type=float, nargs=2, metavar=("SUNG", "PLAYED"))
     parser.add_argument("--write", action="store_true", help="write results/singers.json and .md")
@@ -215,4 +217,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from script import existing_folder, run_script
 
 from mashkit.bench.pieces import RENDERED
 from mashkit.bench.separators import (
@@ -35,6 +36,7 @@ from mashkit.bench.separators import (
 )
 from mashkit.bench.statistics import interval, median
 from mashkit.bench.tasks import Input
+from mashkit.cli.actions import positive
 from mashkit.rendering.output import environment
 from mashkit.types import Role, StemSet
 from mashkit_spleeter_torch.separator import SpleeterTorchSeparator
@@ -76,9 +78,9 @@ def fold_of(run: Path | None, given: Input) -> tuple[str, str | None]:
 def main() -> None:
     """Measure, print, and write if asked to."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--data", type=existing_folder, required=True)
     parser.add_argument("--run", type=Path)
-    parser.add_argument("--songs", type=int, default=4, help="rendered songs")
+    parser.add_argument("--songs", type=positive, default=4, help="rendered songs")
     parser.add_argument("--excerpt", type=float, default=12.0)
     parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
@@ -204,4 +206,4 @@ def title(measure: str) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

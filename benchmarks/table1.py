@@ -10,7 +10,8 @@ In such a store only originals were not stretched, so a network can win without 
 as features, the same networks also answer the questions of benchmarks/networks.py, under protocol "controlled", without
 songs that one of them was trained on (clips and sound files of `mashkit features rendered` have the same names). With
 --write the numbers are kept as benchmarks/results/table1.json and table1.md under that name, with those of other
-networks that were asked about the same songs.
+networks that were asked about the same songs; if the questions differ, it is refused. Examples with a song that one of
+the networks was trained or chosen on are left out, and counted.
 """
 
 from __future__ import annotations
@@ -26,12 +27,24 @@ from typing import Any
 os.environ["OMP_NUM_THREADS"] = "1"  # before anything that counts processors is imported
 
 import torch
-from networks import TITLES, cell, judge_of, measured, questions, with_interval
+from networks import (
+    TITLES,
+    cell,
+    judge_of,
+    measured,
+    questions,
+    refuse_other,
+    require_front_end,
+    unheard,
+    with_interval,
+)
+from script import run_script
 
 from mashkit.atomicfile import write_json, write_text
 from mashkit.bench.scorer_metrics import Examples, accuracy, average_rank, roc_auc
 from mashkit.bench.statistics import Statistic
 from mashkit.conditions import UNMATCHED
+from mashkit.errors import UsageError
 from mashkit.models import file_sha256
 from mashkit.rendering.output import environment
 from mashkit.types import Condition
@@ -39,7 +52,7 @@ from mashkit_mashnet.checkpoint import Calibration, Checkpoint, load
 from mashkit_mashnet_train.calibration import probabilities
 from mashkit_mashnet_train.example_batches import network_input
 from mashkit_mashnet_train.example_store import ExampleRecord, ExampleStore, open_examples
-from mashkit_mashnet_train.examples import Clips
+from mashkit_mashnet_train.examples import RULES_VERSION
 from mashkit_mashnet_train.interval_data import Lookup
 from mashkit_mashnet_train.store import open_store
 
@@ -107,12 +120,43 @@ def rounded(metrics: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, f
     return {name: {key: round(value, 3) for key, value in one.items()} for name, one in metrics.items()}
 
 
+def require_same_questions(file: Path, name: str, earlier: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Raise UsageError if earlier results under a name are of other questions; it names what differs.
+
+    The controlled questions are compared only where both have some: without --clips, the networks get no answers there.
+    """
+    asked = ["store", "test", *(["controlled"] if earlier["controlled"] and now["controlled"] else [])]
+    refuse_other(file, earlier, now, asked, f"keep the new ones under another --write than {name!r}")
+
+
 def joined(earlier: Mapping[str, Any], result: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a result with the runs of an earlier one on the same questions that it does not have."""
-    if any(earlier[name] != result[name] for name in ("store", "controlled")):
-        return result
-    runs = {run["sha256"]: run for run in [*earlier["runs"], *result["runs"]]}
-    return {**result, "runs": in_order(runs.values())}
+    """Return a result with the runs, and the controlled answers, of an earlier one that it does not have."""
+    runs = {run["sha256"]: run for run in earlier["runs"]}
+    for run in result["runs"]:
+        runs[run["sha256"]] = {**runs.get(run["sha256"], {}), **run}
+    controlled = result["controlled"] or earlier["controlled"]
+    return {**result, "controlled": controlled, "runs": in_order(runs.values())}
+
+
+def judged(store: ExampleStore, checkpoints: Sequence[Checkpoint]) -> tuple[dict[int, ExampleRecord], int]:
+    """Return the test examples by index, without those with a song that a checkpoint had, and how many these are.
+
+    Raises
+    ------
+    UsageError
+        If no original or no mashup of a kind is left.
+    """
+    heard = {title for one in checkpoints for title in one.training.get("data", {}).get("recordings", ())}
+    every = {index: record for index, record in enumerate(store.records) if record.split == "test"}
+    test = {index: record for index, record in every.items() if heard.isdisjoint(record.titles)}
+    kinds = {Condition(record.kind) for record in test.values()}
+    if not (Condition.ORIGINAL in kinds and Condition.MATCHED in kinds and kinds.intersection(UNMATCHED)):
+        left = f": of {len(every)}, {len(every) - len(test)} are of songs that the checkpoints had" if every else ""
+        raise UsageError(
+            f"{store.folder} has no originals, matched and unmatched mashups for a test{left}",
+            "give networks that never had these songs" if left else "make it with test songs, or with --test-only",
+        )
+    return test, len(every) - len(test)
 
 
 def in_order(runs: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -144,12 +188,15 @@ def page(collections: Mapping[str, Any]) -> str:
     ]
     for name, one in collections.items():
         counts = one["test"]
+        left = counts.get("left_out")
+        left_out = f"; {left} mashups of songs that one of the networks had are left out" if left else ""
         lines += [
             "",
             f"## {name}",
             "",
             f"Test: {counts['songs']} songs, {counts['original']} originals, {counts['unmatched']} unmatched "
-            f"and {counts['matched']} matched mashups. Separator {one['separator']}; unmatched: {one['mismatch']}.",
+            f"and {counts['matched']} matched mashups{left_out}. Separator {one['separator']}; unmatched: "
+            f"{one['mismatch']}.",
             "",
             "| network | size | songs | steps | accuracy, % | average rank | AUC, % | paper: accuracy, % | paper: rank "
             f"| {music} |",
@@ -178,19 +225,42 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     store = open_examples(arguments.data)
-    test = {index: record for index, record in enumerate(store.records) if record.split == "test"}
     checkpoints = [load(path) for path in arguments.checkpoints]
+    for checkpoint in checkpoints:
+        store.name_of(checkpoint.front_end)
+    test, left_out = judged(store, checkpoints)
     asked, clips, lookup, controlled = [], None, None, None
     if arguments.clips is not None:
         clip_store = open_store(arguments.clips)
-        heard = {title for one in checkpoints for title in one.training["data"]["recordings"]}
-        left_out = {record.song for record in clip_store.records if record.id in heard}
-        clips, lookup = Clips([clip_store], "test", without=left_out), Lookup([clip_store])
+        for checkpoint in checkpoints:
+            require_front_end(clip_store, checkpoint)
+        clips, _ = unheard(clip_store, "test", checkpoints)
         asked = questions(clips, VOCALS, SEED)
         names = hashlib.sha256(json.dumps([record.id for record in clips.records]).encode()).hexdigest()
         controlled = {
             "store": clip_store.fingerprint, "clips": len(clips), "clips_sha256": names, "vocals": VOCALS, "seed": SEED,
+            "rules": RULES_VERSION,
         }  # fmt: skip
+        lookup = Lookup([clip_store])
+    # Titles name the songs; their ids would only make the file longer.
+    source = {name: value for name, value in store.source.items() if name != "songs"}
+    kinds = [Condition(record.kind) for record in test.values()]
+    about = {
+        "test": {
+            "songs": len({song for record in test.values() for song in record.songs}),
+            "original": kinds.count(Condition.ORIGINAL),
+            "matched": kinds.count(Condition.MATCHED),
+            "unmatched": sum(kind in UNMATCHED for kind in kinds),
+            **({"left_out": left_out} if left_out else {}),
+        },
+        "store": {"fingerprint": store.fingerprint, **source},
+        "controlled": controlled,
+    }
+    file = HERE / "results" / "table1.json"
+    kept = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"collections": {}}
+    earlier = kept["collections"].get(arguments.write)
+    if earlier is not None:
+        require_same_questions(file, arguments.write, earlier, about)
     runs = []
     for path, checkpoint in zip(arguments.checkpoints, checkpoints, strict=True):
         record = checkpoint.training
@@ -209,26 +279,13 @@ def main() -> None:
             run["controlled"] = rounded(found["metrics"])
         runs.append(run)
         print(run["variant"], run["note"], json.dumps(run["table_1"]), flush=True)
-    # Titles name the songs; their ids would only make the file longer.
-    source = {name: value for name, value in store.source.items() if name != "songs"}
-    kinds = [Condition(record.kind) for record in test.values()]
     result = {
-        "test": {
-            "songs": len({song for record in test.values() for song in record.songs}),
-            "original": kinds.count(Condition.ORIGINAL),
-            "matched": kinds.count(Condition.MATCHED),
-            "unmatched": sum(kind in UNMATCHED for kind in kinds),
-        },
+        **about,
         "separator": ", ".join(one["name"] for one in store.source["components"] if one["kind"] == "separator"),
         "mismatch": store.source["mismatch"],
-        "store": {"fingerprint": store.fingerprint, **source},
-        "controlled": controlled,
         "runs": in_order(runs),
     }
     if arguments.write:
-        file = HERE / "results" / "table1.json"
-        kept = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"collections": {}}
-        earlier = kept["collections"].get(arguments.write)
         kept["collections"][arguments.write] = result if earlier is None else joined(earlier, result)
         kept["environment"] = environment()
         write_json(file, kept)
@@ -236,4 +293,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

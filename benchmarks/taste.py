@@ -24,11 +24,13 @@ from typing import Any, TypeAlias
 import attrs
 import numpy as np
 import numpy.typing as npt
+from script import run_script
 
 from mashkit.arguments import default_cache
 from mashkit.atomicfile import write_json, write_text
 from mashkit.bench.collections import Choice
 from mashkit.bench.statistics import interval, ratio, value_of
+from mashkit.cli.actions import positive
 from mashkit.pipeline import Kit
 from mashkit.registry import Registry
 from mashkit.rendering.output import environment
@@ -278,7 +280,7 @@ def page(result: Mapping[str, Any]) -> str:
 def main() -> None:
     """Simulate, print, and keep on demand."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--raters", type=int, default=4, help="of each taste and split; default: %(default)s")
+    parser.add_argument("--raters", type=positive, default=4, help="of each taste and split; default: %(default)s")
     parser.add_argument("--write", action="store_true", help="keep the result in benchmarks/results")
     arguments = parser.parse_args()
     rows = simulated(arguments.raters)
@@ -292,4 +294,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

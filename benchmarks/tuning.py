@@ -21,6 +21,7 @@ from typing import Any
 import attrs
 import librosa
 import numpy as np
+from script import run_script
 
 from mashkit.audio.files import load, resample
 from mashkit.builtin.paper import PaperGenerator
@@ -211,4 +212,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

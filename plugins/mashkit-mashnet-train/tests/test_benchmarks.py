@@ -1,0 +1,207 @@
+"""The scripts of benchmarks/ that judge networks: no network is judged by its own songs, and mistakes are one line."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import attrs
+import numpy as np
+import pytest
+
+from mashkit.errors import MashkitError, UsageError
+from mashkit_mashnet import checkpoint
+from mashkit_mashnet.frontend import LOG_FREQUENCY
+from mashkit_mashnet_train.example_store import ExampleRecord, ExampleStore, ExampleWriter
+from mashkit_mashnet_train.examples import split_of
+from mashkit_mashnet_train.store import Store
+from mashkit_mashnet_train.train_command import new_network
+
+SCRIPTS = Path(__file__).parents[3] / "benchmarks"
+
+
+@pytest.fixture(scope="module")
+def scripts() -> Iterator[dict[str, ModuleType]]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(SCRIPTS)
+        patch.setenv("OMP_NUM_THREADS", "1")  # the scripts set it
+        import generation
+        import networks
+        import script
+        import table1
+
+        yield {one.__name__: one for one in (generation, networks, script, table1)}
+        for name in ("generation", "networks", "script", "table1"):
+            del sys.modules[name]
+
+
+def told(
+    scripts: dict[str, ModuleType],
+    name: str,
+    patch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    *words: Any,
+) -> tuple[int, str]:
+    """Run a script and return its status and what it said."""
+    patch.setattr(sys, "argv", [f"{name}.py", *map(str, words)])
+    with pytest.raises(SystemExit) as left:
+        scripts["script"].run_script(scripts[name].main)
+    return int(left.value.code or 0), capsys.readouterr().err
+
+
+def saved(path: Path, recordings: list[str], variant: str = "premixnet", preset: str = "compact") -> Path:
+    """Write a checkpoint that had learnt from these songs."""
+    record = {
+        "config": {"unlabelled": "drop", "preset": preset}, "best_step": 1,
+        "data": {"protocol": "paper", "training": {"songs": 1}, "recordings": recordings},
+    }  # fmt: skip
+    made = checkpoint.Checkpoint.of(new_network(variant, preset, 0), variant=variant)
+    checkpoint.save(path, attrs.evolve(made, training=record))
+    return path
+
+
+def examples(folder: Path, split: str = "test") -> ExampleStore:
+    """Return a store of five songs, with an original, an unmatched and a matched mashup of each vocal."""
+    source = {"recipe": "pipeline", "components": [], "mismatch": "strict"}
+    writer = ExampleWriter(folder, source)
+    names = [f"song {number}" for number in range(5)]
+    for number, song in enumerate(names):
+        for kind in ("original", "unmatched-key", "matched"):
+            titles = (song,) * 3 if kind == "original" else tuple(names[(number + step) % 5] for step in range(3))
+            record = ExampleRecord(
+                id=f"{number}-{kind}", split=split, kind=kind, vocal=song, songs=titles, titles=titles
+            )
+            random = np.random.default_rng([number, len(kind)])
+            writer.add(record, {"compact": random.integers(0, 255, (60, 4, LOG_FREQUENCY.bands), np.uint8)})
+    return writer.close({"compact": LOG_FREQUENCY})
+
+
+def test_every_script_tells_mistakes_in_one_line() -> None:
+    seen = 0
+    for path in SCRIPTS.glob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        if '__name__ == "__main__"' in text:
+            assert text.rstrip().endswith("run_script(main)"), path
+            # A number that is no count may be any; `--cents` is one.
+            assert not re.search(r'add_argument\("--\w+", type=int', text), path
+            seen += 1
+    assert seen > 20
+
+
+@pytest.mark.parametrize("error", [MashkitError("no song", "add one"), UsageError("no song", "add one")])
+def test_an_error_of_mashkit_is_one_line_with_its_status(
+    scripts: dict[str, ModuleType], capsys: pytest.CaptureFixture[str], error: MashkitError
+) -> None:
+    def main() -> None:
+        raise error
+
+    with pytest.raises(SystemExit) as left:
+        scripts["script"].run_script(main)
+    assert left.value.code == (2 if isinstance(error, UsageError) else 1)
+    assert capsys.readouterr().err.endswith(": no song (add one)\n")
+    with pytest.raises(SystemExit) as left:
+        scripts["script"].run_script(lambda: print(Path("no such file").read_text()))
+    assert left.value.code == 1
+    assert capsys.readouterr().err.endswith(": cannot read or write no such file: No such file or directory\n")
+    for status in (None, 0, 3):
+        with pytest.raises(SystemExit) as left:
+            scripts["script"].run_script(lambda status=status: status)
+        assert left.value.code == (status or 0)
+
+
+def test_mistakes_are_told(
+    scripts: dict[str, ModuleType], store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    plain, rhythm = (saved(tmp_path / f"{name}.safetensors", [], preset=name) for name in ("compact", "rhythm"))
+    made, training = examples(tmp_path / "test").folder, examples(tmp_path / "training", "training").folder
+    for name, words, status, said in (
+        ("networks", ("--data", tmp_path / "none"), 1, "none is no store of features"),
+        ("networks", ("--data", store.folder, "--vocals", 0), 2, "argument --vocals: 0 is not a whole number"),
+        ("networks", ("--data", store.folder, "--seed", -1), 2, "argument --seed: -1 is not a whole number"),
+        ("networks", ("--data", store.folder, rhythm), 2, "has no spectra of the log-frequency front end"),
+        ("networks", ("--data", store.folder, tmp_path / "none"), 1, "none"),
+        ("generation", ("--before", tmp_path / "none"), 2, "argument --before: there is no folder"),
+        ("table1", ("--data", tmp_path / "none", plain), 1, "none is no store of examples (make one with"),
+        ("table1", ("--data", training, plain), 2, "has no originals, matched and unmatched mashups for a test (make"),
+        ("table1", ("--data", made, rhythm), 2, "none of the log-frequency front end"),
+        ("table1", ("--data", made, "--clips", made, plain), 1, "is no store of features"),
+    ):
+        assert told(scripts, name, monkeypatch, capsys, *words)[0] == status, words
+        told_again = told(scripts, name, monkeypatch, capsys, *words)[1]
+        assert said in told_again
+        assert "Traceback" not in told_again
+
+
+def test_no_network_is_judged_by_songs_that_it_had(scripts: dict[str, ModuleType], tmp_path: Path) -> None:
+    store = examples(tmp_path / "store")
+    networks = [
+        checkpoint.load(saved(tmp_path / f"{number}.safetensors", songs))
+        for number, songs in enumerate((["song 0"], ["another"]))
+    ]
+    judged = scripts["table1"].judged
+    assert judged(store, networks[1:]) == (dict(enumerate(store.records)), 0)
+    for checkpoints in (networks[:1], networks):
+        left, count = judged(store, checkpoints)
+        assert count == len(store) - len(left) == 1 + 2 * 3  # its original, and the mashups that it plays in
+        assert all("song 0" not in record.titles for record in left.values())
+    every = checkpoint.load(saved(tmp_path / "all.safetensors", [f"song {number}" for number in range(4)]))
+    with pytest.raises(UsageError, match="of 15, 14 are of songs that the checkpoints had"):
+        judged(store, [every])
+
+
+def test_clips_that_a_network_had_are_no_questions(
+    scripts: dict[str, ModuleType], store: Store, tmp_path: Path
+) -> None:
+    own = sorted({record.song for record in store.records if split_of(record.song) == "validation"})
+    titles = {song: f"Band - {song}" for song in own}
+    named = attrs.evolve(store, source={**store.source, "titles": titles})
+    made = checkpoint.load(saved(tmp_path / "a.safetensors", [own[0], titles[own[1]], "another"]))
+    clips, left_out = scripts["networks"].unheard(named, "validation", [made])
+    assert left_out == own[:2]  # rendered clips by their ids, real songs by their titles
+    assert {record.song for record in clips.records} == set(own[2:])
+
+
+def test_results_of_other_questions_are_not_dropped(
+    scripts: dict[str, ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table1 = scripts["table1"]
+    monkeypatch.setattr(table1, "HERE", tmp_path)
+    (tmp_path / "results").mkdir()
+    file = tmp_path / "results" / "table1.json"
+    made = examples(tmp_path / "store").folder
+    one, other = saved(tmp_path / "a", []), saved(tmp_path / "b", ["another"], "postmixnet")
+    had = saved(tmp_path / "c", ["song 0"])
+
+    def runs() -> list[str]:
+        return [run["variant"] for run in json.loads(file.read_text())["collections"]["mine"]["runs"]]
+
+    assert told(scripts, "table1", monkeypatch, capsys, "--data", made, "--write", "mine", one)[0] == 0
+    assert told(scripts, "table1", monkeypatch, capsys, "--data", made, "--write", "mine", other)[0] == 0
+    assert sorted(runs()) == ["postmixnet", "premixnet"]
+    before = file.read_text()
+    status, said = told(scripts, "table1", monkeypatch, capsys, "--data", made, "--write", "mine", had)
+    assert status == 2
+    assert "answered other questions: not the same test (left_out, matched, original, songs, unmatched)" in said
+    assert file.read_text() == before
+    assert told(scripts, "table1", monkeypatch, capsys, "--data", made, "--write", "yours", had)[0] == 0
+    assert "; 7 mashups of songs that one of the networks had are left out" in (file.with_suffix(".md")).read_text()
+
+
+def test_controlled_answers_are_kept_and_compared_with_their_like(scripts: dict[str, ModuleType]) -> None:
+    table1 = scripts["table1"]
+    run = {"sha256": "1", "variant": "premixnet", "note": "", "preset": "compact", "steps": 1, "controlled": {"auc": 9}}
+    earlier = {"store": {}, "test": {}, "controlled": {"rules": 5}, "runs": [run]}
+    again = {name: value for name, value in run.items() if name != "controlled"} | {"steps": 2}
+    without = {**earlier, "controlled": None, "runs": [again, {**again, "sha256": "2"}]}
+    table1.require_same_questions(Path("kept.json"), "mine", earlier, without)
+    found = table1.joined(earlier, without)
+    assert found["controlled"] == {"rules": 5}
+    assert [(one["steps"], one.get("controlled")) for one in found["runs"]] == [(2, {"auc": 9}), (2, None)]
+    with pytest.raises(UsageError, match=r"kept\.json answered other questions: not the same controlled \(rules\)"):
+        table1.require_same_questions(Path("kept.json"), "mine", earlier, {**earlier, "controlled": {"rules": 6}})
