@@ -400,6 +400,13 @@ class Clips:
         }
 
 
+def recordings_of(stores: Sequence[Store], split: Split, fold: Fold | None = None) -> set[str]:
+    """Return the titles of the real recordings of a split, also of those that no example can be made of."""
+    titles = [_titles(store) for store in stores]
+    parts = split_all(titles, fold)
+    return {title for one in titles for song, title in one.items() if title and parts[song] == split}
+
+
 def _titles(store: Store) -> dict[str, str | None]:
     """Return the title of each song of a store; None for a song that was made for it."""
     titles = store.source.get("titles", {})
