@@ -257,6 +257,8 @@ def with_interval(statistic: Statistic, songs: int, scale: float) -> dict[str, f
 # ----------------------------------------------------------------------------------------------------------- pages
 def page(results: Mapping[str, Any]) -> str:
     """Return the Markdown made of the numbers."""
+    left_out = len(results.get("left_out", ()))
+    without = f" {left_out} songs that one of the networks was trained on are left out." if left_out else ""
     lines = [
         "# What networks have learnt, on rendered songs they never saw",
         "",
@@ -267,7 +269,7 @@ def page(results: Mapping[str, Any]) -> str:
         f"with three unmatched and {CANDIDATES} matched mashups of other songs, and five twins with one thing wrong. "
         "Everything is "
         "transposed and stretched alike. Where there are several seeds, the value is their mean, followed by the least "
-        "and the greatest; in brackets is the 95 % interval of the first seed, bootstrapped by song.",
+        "and the greatest; in brackets is the 95 % interval of the first seed, bootstrapped by song." + without,
         "",
         "| scorer | seeds | " + " | ".join(TITLES.values()) + " |",
         "|---|---|" + "---|" * len(TITLES),
