@@ -441,6 +441,18 @@ def test_a_store_that_cannot_be_made_is_refused_before_anything_is_separated(
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
 
 
+def test_another_separator_is_refused_before_anything_is_separated(songs: Path, tmp_path: Path) -> None:
+    components = [{"kind": "separator", "name": "stemnet"}, {"kind": "analyzer", "name": "varied"}]
+    record = ExampleRecord(id="a", split="training", kind="original", vocal="a", songs=("a",), titles=("a",))
+    writer = ExampleWriter(tmp_path, {**_known(OPTIONS, kit()), "components": components})
+    writer.add(record, {"compact": np.zeros((60, 4, 128), np.uint8)})
+    separator = Thirds()
+    with pytest.raises(StoreError, match=r"made with separator stemnet, not thirds \(give --separator stemnet"):
+        pipeline(tmp_path, [songs / "files"], [], OPTIONS, kit=kit(separator))
+    assert not separator.calls
+    assert not (tmp_path / DATABASE).exists()
+
+
 def test_more_folds_than_songs_are_refused_before_anything_is_separated(songs: Path, tmp_path: Path) -> None:
     separator = Thirds()
     with pytest.raises(UsageError, match="fold 1/9 of 8 songs"):

@@ -142,7 +142,7 @@ class PartWriter:
         if not any((folder / PARTS).glob("*.npz")):
             return
         # The source must be the same, because clips of two seeds have the same names and would end up in one store.
-        begun, now = _begun(folder / PARTS / SOURCE), _plain(known)
+        begun, now = cls.begun(folder), _plain(known)
         names = {*begun, *now} if whole else set(now)
         other = [name for name in sorted(names) if begun.get(name) != now.get(name)]
         if other:
@@ -150,6 +150,11 @@ class PartWriter:
                 f"{folder} holds clips of an unfinished store made otherwise: not the same {', '.join(other)}",
                 "give the same input and options to go on with it, or another folder; or remove this one",
             )
+
+    @classmethod
+    def begun(cls, folder: Path) -> dict[str, Any]:
+        """Return the source of the unfinished store in a folder, empty if there is none; StoreError if it is damaged."""
+        return _begun(folder / PARTS / SOURCE) if any((folder / PARTS).glob("*.npz")) else {}
 
     def has(self, entry_id: str) -> bool:
         """Return whether an entry is written already."""

@@ -183,6 +183,14 @@ def check(
     """
     kit.require("separator", "analyzer", "stretcher")
     ExampleWriter.require_possible(folder, _known(options, kit), whole=False)
+    for kind in ("separator", "analyzer"):
+        name = getattr(kit, kind).describe()["name"]
+        begun = {one["name"] for one in ExampleWriter.begun(folder).get("components", ()) if one["kind"] == kind}
+        if begun and name not in begun:
+            raise StoreError(
+                f"{folder} holds an unfinished store made with {kind} {', '.join(sorted(begun))}, not {name}",
+                f"give --{kind} {min(begun)} to go on with it, or another folder; or remove this one",
+            )
     found = find(songs, stems)
     splits((str(number) for number, one in enumerate(found) if isinstance(one, Song)), options.fold)
     return found
