@@ -153,7 +153,7 @@ class PartWriter:
 
     @classmethod
     def begun(cls, folder: Path) -> dict[str, Any]:
-        """Return the source of the unfinished store in a folder, empty if there is none; StoreError if it is damaged."""
+        """Return the source of the unfinished store in a folder; empty if there is none, StoreError if damaged."""
         return _begun(folder / PARTS / SOURCE) if any((folder / PARTS).glob("*.npz")) else {}
 
     def has(self, entry_id: str) -> bool:
