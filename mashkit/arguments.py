@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import platformdirs
 
 from mashkit.errors import UsageError
+from mashkit.numbers import plain_number
 from mashkit.paths import absolute, path_text
 
 CACHE_VARIABLE = "MASHKIT_CACHE"
@@ -132,11 +133,8 @@ def require_whole(name: str, value: object) -> int:
 
 def require_number(name: str, value: object, least: float, most: float = math.inf) -> float:
     """Return an argument that is a number within limits, also a numpy number, as a float."""
-    try:
-        number = math.nan if isinstance(value, (str, bytes, bool)) else float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        number = math.nan
-    if not (least <= number <= most and math.isfinite(number)):
+    number = plain_number(value)
+    if type(number) is not float or not (least <= number <= most and math.isfinite(number)):
         limits = f"from {least:g} to {most:g}" if math.isfinite(most) else f"of {least:g} or more"
         raise UsageError(f"{name} is {value!r}", f"give a number {limits}")
     return number

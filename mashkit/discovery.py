@@ -36,7 +36,6 @@ from packaging.requirements import Requirement
 from mashkit import hookspecs
 from mashkit.arguments import require, require_all
 from mashkit.components import KINDS, Availability, Component, ComponentInfo, Origin, availability
-from mashkit.components.component import python_number
 from mashkit.components.fence import plugin_code
 from mashkit.errors import (
     AudioFileError,
@@ -54,6 +53,7 @@ from mashkit.errors import (
     suggestion,
 )
 from mashkit.models import WeightFile
+from mashkit.numbers import python_number
 
 T = TypeVar("T")
 Named = TypeVar("Named", WeightFile, hookspecs.TaskInfo, hookspecs.CollectionInfo)

@@ -421,12 +421,6 @@ def _plain_value(value: object) -> Any:
     return sorted(value, key=repr) if isinstance(value, set | frozenset) else str(value)
 
 
-def python_number(value: Any) -> Any:
-    """Return a number of numpy as a number of Python, and any other value unchanged."""
-    generic: Any = getattr(sys.modules.get("numpy"), "generic", ())
-    return value.item() if isinstance(value, generic) else value
-
-
 def without_costs(described: Mapping[str, Any]) -> dict[str, Any]:
     """Return the result of :meth:`Component.describe` without the options that change only the cost of a result."""
     kept = {name: value for name, value in described.items() if name != "cost_only"}

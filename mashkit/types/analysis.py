@@ -13,11 +13,11 @@ import numpy.typing as npt
 
 from mashkit import display
 from mashkit.errors import AnalysisError
+from mashkit.numbers import as_number, as_whole, plain_number, plain_whole
 from mashkit.types.arrays import read_only
 from mashkit.types.chords import ROOT_NAMES, Chords
 from mashkit.types.mappings import as_tuple, frozen_mapping
 from mashkit.types.melody import Melody
-from mashkit.types.numbers import as_number, as_whole, plain_number, plain_whole
 from mashkit.types.timemap import Times
 
 TONIC_NAMES = ROOT_NAMES

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mashkit.errors import AnalysisError
+from mashkit.numbers import as_whole
 from mashkit.types.arrays import read_only
 from mashkit.types.mappings import as_tuple
-from mashkit.types.numbers import as_whole
 from mashkit.types.timemap import Times
 
 NO_CHORD = "N"

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mashkit.errors import AnalysisError
+from mashkit.numbers import plain_number
 from mashkit.types.arrays import read_only
-from mashkit.types.numbers import plain_number
 from mashkit.types.timemap import Times
 
 _same = attrs.cmp_using(eq=np.array_equal)

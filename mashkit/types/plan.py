@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mashkit.errors import PlanError, StemError
+from mashkit.numbers import plain_number, plain_whole
 from mashkit.types.mappings import FrozenMapping, as_tuple
-from mashkit.types.numbers import plain_number, plain_whole
 from mashkit.types.stems import Role, as_role
 from mashkit.types.timemap import TimeMap, Times
 

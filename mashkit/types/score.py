@@ -7,19 +7,14 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import attrs
-import numpy as np
 
+from mashkit.numbers import python_number
 from mashkit.types.mappings import frozen_mapping
 
 
 def _plain(parts: Mapping[str, Any]) -> Mapping[str, float]:
     """Return parts with numpy's numbers, and arrays of one number without dimensions, as Python's."""
-    one = (np.generic, np.ndarray)
-    plain = {
-        name: value.item() if isinstance(value, one) and np.ndim(value) == 0 else value
-        for name, value in dict(parts).items()
-    }
-    return frozen_mapping(plain)
+    return frozen_mapping({name: python_number(value) for name, value in dict(parts).items()})
 
 
 @attrs.frozen

@@ -1,13 +1,35 @@
-"""Numbers of values as Python's own: fields take numpy's too, because data for JSON must not contain these."""
+"""Convert numbers to Python's own: arguments and fields take numpy's too, because data for JSON must not contain these.
+
+numpy is not imported here, because the command line reads its arguments without it.
+"""
 
 from __future__ import annotations
 
 import operator
+import sys
 from typing import Any
 
-import numpy as np
-
 from mashkit.errors import MashkitError
+
+
+def _is_boolean(value: object) -> bool:
+    """Return whether a value is Python's or numpy's truth value, which can be converted to a number and is none."""
+    return type(value).__name__ in ("bool", "bool_")
+
+
+def python_number(value: Any) -> Any:
+    """Return numpy's scalar, or its array of one value without dimensions, as Python's, and any other value as it is.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> python_number(np.int64(3)), python_number(np.array(0.5)), python_number("text")
+    (3, 0.5, 'text')
+    """
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and isinstance(value, (numpy.generic, numpy.ndarray)) and value.ndim == 0:
+        return value.item()
+    return value
 
 
 def plain_number(value: Any) -> Any:
@@ -24,7 +46,7 @@ def plain_number(value: Any) -> Any:
     if type(value) is float:
         return value + 0.0
     try:
-        return value if isinstance(value, (str, bytes, bool, np.bool_)) else float(value) + 0.0
+        return value if isinstance(value, (str, bytes)) or _is_boolean(value) else float(value) + 0.0
     except (TypeError, ValueError):
         return value
 
@@ -38,14 +60,13 @@ def plain_whole(value: Any) -> Any:
     >>> plain_whole(np.int64(3)), plain_whole(2.0), plain_whole(2.43)
     (3, 2, 2.43)
     """
-    if type(value) is int or isinstance(value, (bool, np.bool_)):
+    if type(value) is int or _is_boolean(value):
         return value
-    if isinstance(value, (float, np.floating)):
-        return int(value) if float(value).is_integer() else value
     try:
         return operator.index(value)
     except TypeError:
-        return value
+        number = plain_number(value)
+        return int(number) if type(number) is float and number.is_integer() else value
 
 
 def as_number(value: Any, name: str, error: type[MashkitError]) -> float:
