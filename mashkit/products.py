@@ -151,8 +151,11 @@ class OutputSet:
 
     Examples
     --------
-    >>> with OutputSet(folder, made_of="mashup", names=["mix.flac"]) as output:
-    ...     save(output.staging / "mix.flac", mix, comment=MARK)
+    >>> from pathlib import Path
+    >>> with OutputSet(Path("made"), made_of="mashup", names=["notes.txt"]) as output:
+    ...     written = (output.staging / "notes.txt").write_text("a set of one file")
+    >>> Path("made/notes.txt").read_text()
+    'a set of one file'
     """
 
     def __init__(self, folder: Path, *, made_of: str, names: Iterable[str] = ()) -> None:

@@ -230,6 +230,12 @@ def test_a_component_of_a_program_is_told_by_its_class_and_code() -> None:
     assert code_sha256(first) != code_sha256(made_by_program(value=0.25))
     assert class_sha256(Weighing) != class_sha256(Undecorated)
 
+    def weighed(factor: float) -> type:
+        return type("Weighed", (mk.Scorer,), {"_score": lambda self, mashups: [mk.Score(factor) for _ in mashups]})
+
+    assert class_sha256(weighed(0.5)) == class_sha256(weighed(0.5))
+    assert class_sha256(weighed(0.5)) != class_sha256(weighed(2.0))
+
 
 def test_the_same_program_has_the_same_fingerprint_in_each_run() -> None:
     program = PROGRAM.format(factor=1, table=2, value=0.5, remark="") + (

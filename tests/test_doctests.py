@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import doctest
+import functools
 import importlib
 import inspect
 import itertools
@@ -90,6 +91,27 @@ def test_the_example_shows_what_comes_out(name: str, tmp_path: Path, monkeypatch
     monkeypatch.chdir(tmp_path)  # some write files
     said: list[str] = []
     doctest.DocTestRunner(optionflags=FLAGS).run(test, out=said.append)
+    assert not said, "".join(said)
+
+
+ROOT = Path(importlib.import_module("mashkit").__path__[0])
+WITH_EXAMPLES = sorted(path for path in ROOT.rglob("*.py") if ">>>" in path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("path", WITH_EXAMPLES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_examples_of_names_that_are_not_public_are_right_too(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = ".".join(["mashkit", *path.relative_to(ROOT).with_suffix("").parts]).removesuffix(".__init__")
+    module = importlib.import_module(name)
+    public = {id(one) for one in script("reference").documented().values()}
+    monkeypatch.chdir(tmp_path)
+    said: list[str] = []
+    as_in_a_program = {**vars(module), "__name__": "__main__"}
+    for test in doctest.DocTestFinder(exclude_empty=True).find(module, globs=as_in_a_program):
+        own = functools.reduce(getattr, test.name.removeprefix(name).split(".")[1:], module)
+        if own is not module and id(own) not in public:
+            doctest.DocTestRunner(optionflags=FLAGS).run(test, out=said.append)
     assert not said, "".join(said)
 
 

@@ -101,9 +101,13 @@ def _files(cls: type) -> Iterable[Path]:
 def _compiled(cls: type) -> bytes:
     """Return the compiled methods of a class and of its bases outside of mashkit, and what they use of their module."""
     met: set[int] = set()
-    bases = [one for one in cls.__mro__ if one.__module__.partition(".")[0] not in (_MASHKIT, *sys.stdlib_module_names)]
-    # A program's own module is called "__main__", which is no module of the standard library.
+    bases = [one for one in cls.__mro__ if _is_programs(one.__module__)]
     return "\n".join(line for one in bases or [cls] for line in _of_class(one, met)).encode()
+
+
+def _is_programs(module: str) -> bool:
+    """Return whether a module is neither mashkit's nor of the standard library; a program's own is "__main__"."""
+    return module.partition(".")[0] not in (_MASHKIT, *sys.stdlib_module_names)
 
 
 def _of_class(cls: type, met: set[int]) -> Iterator[str]:
@@ -113,7 +117,9 @@ def _of_class(cls: type, met: set[int]) -> Iterator[str]:
     for name, value in sorted(vars(cls).items()):
         if name not in _PLACES:
             yield name
-            yield from _of_value(value, cls.__module__, met)
+            # A class that type() makes is of the module "abc", and its methods are of the program's.
+            is_method = isinstance(value, FunctionType) and _is_programs(value.__module__)
+            yield from _of_value(value, value.__module__ if is_method else cls.__module__, met)
 
 
 def _of_value(value: Any, module: str, met: set[int]) -> Iterator[str]:
