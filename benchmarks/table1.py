@@ -171,6 +171,18 @@ def songs_of(training: Mapping[str, Any]) -> int:
     return counted if isinstance(counted, int) else sum(store["songs"] for store in training.values())
 
 
+def asked_by(controlled: Mapping[str, Any] | None) -> str:
+    """Return the sentence that says by which rules the controlled questions were drawn; empty if there are none."""
+    if controlled is None:
+        return ""
+    if "rules" in controlled:
+        return f" Controlled questions: rules of version {controlled['rules']}."
+    return (
+        " The controlled questions are of rules before version 6: a stem that is late, or in another tempo, could "
+        "begin or end in silence, which originals never do, so half a beat may be too high."
+    )
+
+
 def page(collections: Mapping[str, Any]) -> str:
     """Return the Markdown made of the numbers."""
     music = " | ".join(f"controlled: {TITLES[name]}" for name in MUSIC)
@@ -196,7 +208,7 @@ def page(collections: Mapping[str, Any]) -> str:
             "",
             f"Test: {counts['songs']} songs, {counts['original']} originals, {counts['unmatched']} unmatched "
             f"and {counts['matched']} matched mashups{left_out}. Separator {one['separator']}; unmatched: "
-            f"{one['mismatch']}.",
+            f"{one['mismatch']}.{asked_by(one['controlled'])}",
             "",
             "| network | size | songs | steps | accuracy, % | average rank | AUC, % | paper: accuracy, % | paper: rank "
             f"| {music} |",
