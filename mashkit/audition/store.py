@@ -11,6 +11,7 @@ import datetime
 import json
 import sqlite3
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -144,10 +145,13 @@ class Store:
                 "copy the folder to where you may write, or move a damaged file away",
             ) from error
 
+        # An open connection keeps the file open, so it is closed at the latest when this object is deleted.
+        self._closed = weakref.finalize(self, self._db.close)
+
     def close(self) -> None:
         """Close the file."""
         with self._lock:
-            self._db.close()
+            self._closed()
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

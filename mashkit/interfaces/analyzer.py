@@ -77,9 +77,10 @@ class Analyzer(Component):
             raise AudioError("the mix is empty: nothing to analyze")
         if mix.channels > 2:
             raise AudioError(f"the mix has {mix.channels} channels", "downmix it to stereo first")
-        heard = _as_heard(mix)
-        if is_silent(heard):
+        heard = Audio(one_signal(mix)[None], mix.sample_rate) if channels_cancel(mix) else mix
+        if is_silent(heard):  # at its own level: a noise floor that was raised would not be silent
             return Analysis()
+        heard = _at_usual_level(heard)
         with self.backend_call("analyze"):
             try:
                 analysis = self._analyze(heard)
@@ -122,11 +123,8 @@ class Analyzer(Component):
         """Analyze a non-empty mono or stereo mix of a usual level that is not silent."""
 
 
-def _as_heard(mix: Audio) -> Audio:
-    """Return the mix at a usual level and without channels that cancel each other; the mix itself if it has both."""
-    heard = Audio(one_signal(mix)[None], mix.sample_rate) if channels_cancel(mix) else mix
+def _at_usual_level(mix: Audio) -> Audio:
+    """Return the mix at a usual level; the mix itself if it has one."""
     # The gain is a power of two, which scales float32 without rounding, so that only level-dependent results change.
-    gain = 2.0 ** round(math.log2(usual_gain(heard.peak)))
-    if gain == 1:
-        return heard
-    return Audio(heard.samples * np.float32(gain), mix.sample_rate)
+    gain = 2.0 ** round(math.log2(usual_gain(mix.peak)))
+    return mix if gain == 1 else Audio(mix.samples * np.float32(gain), mix.sample_rate)

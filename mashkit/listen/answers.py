@@ -9,6 +9,7 @@ import random
 import secrets
 import sqlite3
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -136,9 +137,12 @@ class Store:
         except sqlite3.Error as error:
             raise StudyError(f"{path_text(self.path)} cannot be used: {error}", "restore it from a backup") from error
 
+        # An open connection keeps the file open, so it is closed at the latest when this object is deleted.
+        self._closed = weakref.finalize(self, self._db.close)
+
     def close(self) -> None:
         """Close the database."""
-        self._db.close()
+        self._closed()
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
