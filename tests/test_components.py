@@ -226,6 +226,7 @@ def test_a_component_of_a_program_is_told_by_its_class_and_code() -> None:
     prints = {made_by_program(**one).fingerprint() for one in changed}
     assert len(prints) == len(changed)
     assert first.fingerprint() not in prints
+    assert type(first).__annotations__ == {}  # a class has this attribute only after it was read
     assert code_sha256(first) == code_sha256(made_by_program())
     assert code_sha256(first) != code_sha256(made_by_program(value=0.25))
     assert class_sha256(Weighing) != class_sha256(Undecorated)

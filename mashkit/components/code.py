@@ -15,8 +15,6 @@ from typing import Any
 from mashkit.components.component import Component
 
 _MASHKIT = __name__.partition(".")[0]
-_PLACES = ("__module__", "__doc__", "__firstlineno__", "__static_attributes__")
-"""Attributes of a class that say where it stands, or are in no fixed order, and change no result."""
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
 
 
@@ -115,7 +113,8 @@ def _of_class(cls: type, met: set[int]) -> Iterator[str]:
         return
     met.add(id(cls))
     for name, value in sorted(vars(cls).items()):
-        if name not in _PLACES:
+        # Attributes that Python adds, such as __doc__ and __annotations__, change no result, and some are added late.
+        if not name.startswith("__") or isinstance(value, FunctionType):
             yield name
             # A class that type() makes is of the module "abc", and its methods are of the program's.
             is_method = isinstance(value, FunctionType) and _is_programs(value.__module__)
