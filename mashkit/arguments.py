@@ -32,13 +32,15 @@ def named_path(text: str | Path) -> Path:
     return Path(os.path.expanduser(text))  # noqa: PTH111
 
 
-def parts_of(text: str) -> list[str]:
+def parts_of(text: str, sign: str = ",") -> list[str]:
     """Return the parts of text between commas. A comma in brackets or in quotes is inside a part.
 
     Parameters
     ----------
     text : str
         Spaces around a part are left out.
+    sign : str
+        A character other than the comma.
 
     Examples
     --------
@@ -47,6 +49,8 @@ def parts_of(text: str) -> list[str]:
     ['amu', 'rank(amu,0.5*tiv)']
     >>> parts_of('bands=[1, 2],mode="a,b"')  # so has JSON
     ['bands=[1, 2]', 'mode="a,b"']
+    >>> parts_of("amu+0.5*(tiv+chords)", "+")
+    ['amu', '0.5*(tiv+chords)']
     """
     parts, depth, quoted = [""], 0, False
     for character in text:
@@ -54,7 +58,7 @@ def parts_of(text: str) -> list[str]:
             quoted = not quoted
         elif not quoted:
             depth += (character in "([{") - (character in ")]}")
-        if character == "," and not quoted and depth <= 0:
+        if character == sign and not quoted and depth <= 0:
             parts.append("")
         else:
             parts[-1] += character

@@ -26,7 +26,7 @@ import re
 import warnings
 from abc import abstractmethod
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -106,10 +106,10 @@ def create(make: Make, kind: str, name: str, options: Mapping[str, Any] | None =
     if kind == "scorer" and how in STANDINGS and (weights := _weights(name, parts_of(parts), _ENTRY)):
         scorers = _made(make, kind, weights, given)
         return StandingScorer(name=name, how=how, parts=scorers, weights_of=weights, given=given)
-    if kind == "scorer" and (weights := _weights(name, list(_split(name, "+")), _TERM)):
+    if kind == "scorer" and (weights := _weights(name, parts_of(name, "+"), _TERM)):
         scorers = _made(make, kind, weights, given)
         return EnsembleScorer(name=name, parts=scorers, weights_of=weights, given=given)
-    separated, *stems = _split(parts, ";")
+    separated, *stems = parts_of(parts, ";")
     if kind == "separator" and how == "mean" and (weights := _weights(name, parts_of(separated), _ENTRY)):
         stem_weights = _stem_weights(name, stems)
         separators = _made(make, kind, weights, given)
@@ -127,17 +127,6 @@ def _each_once(name: str, pairs: Iterable[Sequence[Any]]) -> dict[str, Any]:
             raise UsageError(f"{name!r} names {part!r} twice", "name it once")
         found[part] = value
     return found
-
-
-def _split(text: str, sign: str) -> Iterator[str]:
-    """Yield what lies between the signs that are not in brackets."""
-    depth, start = 0, 0
-    for place, character in enumerate(text):
-        depth += (character == "(") - (character == ")")
-        if character == sign and depth == 0:
-            yield text[start:place].strip()
-            start = place + 1
-    yield text[start:].strip()
 
 
 def _unbracketed(text: str) -> str:
