@@ -82,12 +82,17 @@ Judge = Callable[[Sequence[Example]], np.ndarray[Any, np.dtype[np.float64]]]
 
 
 # ------------------------------------------------------------------------------------------------------- examples
+def heard_by(checkpoints: Sequence[Checkpoint]) -> set[str]:
+    """Return the titles of the recordings that one of some networks was trained or chosen on."""
+    return {title for one in checkpoints for title in one.training.get("data", {}).get("recordings", ())}
+
+
 def unheard(store: Store, split: Split, checkpoints: Sequence[Checkpoint]) -> tuple[Clips, list[str]]:
     """Return the clips of a split without songs that a checkpoint was trained or chosen on, and these songs.
 
     Clips and sound files of `mashkit features rendered` have the same names, so a title may be a clip's id.
     """
-    heard = {title for one in checkpoints for title in one.training.get("data", {}).get("recordings", ())}
+    heard = heard_by(checkpoints)
     titles = store.source.get("titles", {})
     known = sorted({one.song for one in store.records if one.id in heard or titles.get(one.song) in heard})
     own = {record.song for record in Clips([store], split).records}

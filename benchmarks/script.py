@@ -1,4 +1,4 @@
-"""What the scripts of this folder share: a mistake of the user is told in one line, and not by a traceback."""
+"""Run a script of this folder so that it prints a mistake of the user in one line, without a traceback."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-FAILED, WRONG_USAGE = 1, 2
-
 
 def run_script(main: Callable[[], int | None]) -> NoReturn:
     """Call a script's ``main``, print an error of mashkit in one line, and leave with the status of `mashkit`."""
     # Imported here, because a script may set the number of threads before anything of mashkit is imported.
+    from mashkit.cli.status import FAILED, WRONG_USAGE
     from mashkit.errors import ComponentUnavailable, MashkitError, UsageError
 
     try:

@@ -30,6 +30,7 @@ import torch
 from networks import (
     TITLES,
     cell,
+    heard_by,
     judge_of,
     measured,
     questions,
@@ -146,7 +147,7 @@ def judged(store: ExampleStore, checkpoints: Sequence[Checkpoint]) -> tuple[dict
     UsageError
         If no original or no mashup of a kind is left.
     """
-    heard = {title for one in checkpoints for title in one.training.get("data", {}).get("recordings", ())}
+    heard = heard_by(checkpoints)
     every = {index: record for index, record in enumerate(store.records) if record.split == "test"}
     test = {index: record for index, record in every.items() if heard.isdisjoint(record.titles)}
     kinds = {Condition(record.kind) for record in test.values()}

@@ -10,7 +10,6 @@ import contextlib
 import functools
 import itertools
 import math
-import operator
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -62,16 +61,19 @@ class Recipe:
     counts: Mapping[Condition, int] = attrs.field(converter=frozen_mapping)
 
     def __attrs_post_init__(self) -> None:
-        for condition, count in self.counts.items():
+        wanted = {}
+        for condition, given in self.counts.items():
             try:
-                Condition(condition)
+                named = Condition(condition)
             except ValueError as error:
                 raise UsageError(str(error), f"the paper's are {', '.join(Condition)}") from error
-            if require_whole(f"the number of {condition} plans", count) < 0:
+            count = require_whole(f"the number of {condition} plans", given)
+            if count < 0:
                 raise UsageError(f"the number of {condition} plans is {count}", "give 0 or more")
-        if self.total == 0:
+            if count:
+                wanted[named] = count
+        if not wanted:
             raise UsageError("the mixture contains no plans", "give at least one plan")
-        wanted = {Condition(condition): operator.index(count) for condition, count in self.counts.items() if count > 0}
         object.__setattr__(self, "counts", FrozenMapping(wanted))
 
     @classmethod
@@ -338,7 +340,6 @@ class Mixture:
         )  # fmt: skip
         for number, plan in enumerate(plans):
             self.report.tallies[condition].draws += 1
-            self._generator.require_known_clips(plan, self._table)
             yield Draw(number=number, plan=plan, chance=fits_by_chance(plan, clips))
 
 

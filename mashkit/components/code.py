@@ -70,7 +70,7 @@ def class_sha256(cls: type) -> str:
 def _source(cls: type) -> bytes:
     """Return name and content of the files of a class's code; nothing if they cannot be read.
 
-    They are read once for each class, because the class stays what it was when they change later.
+    They are read once for each class, because a class that is loaded does not change when its files do.
     """
     if cls not in _SOURCES:
         _SOURCES[cls] = _read(cls)
