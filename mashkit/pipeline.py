@@ -283,7 +283,7 @@ class Kit:
             cache=None if cache is None else require_path("cache", cache),
             executor=self.ingest_executor,
             notify=self._notify,
-            loader=self.registry.plugins.hook.mashkit_load_audio,
+            registry=self.registry,
             described=require_all("described", described, Song, "give what describe_song or describe_lone returns"),
             same_recording=same_recording,
         )
@@ -364,7 +364,7 @@ class Kit:
             with_features=with_features,
             executor=self.ingest_executor,
             notify=self._notify,
-            loader=self.registry.plugins.hook.mashkit_load_audio,
+            registry=self.registry,
             same_recording=same_recording,
         )
 

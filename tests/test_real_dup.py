@@ -52,6 +52,19 @@ def add(root: Path, *paths: Path, separator: Separator | None = None, **options:
         return adder, list(adder.add(usable(find_songs(paths), describe_song)))
 
 
+def decoding(loader: Callable[[Path], None]) -> mk.Registry:
+    """Return a registry whose only plugin decodes files by ``loader``."""
+
+    class Plugin:
+        @mk.hookimpl
+        def mashkit_load_audio(self, path: Path) -> None:
+            loader(path)
+
+    registry = mk.Registry(allow=[])
+    registry.plugins.register(Plugin())
+    return registry
+
+
 def used(catalog: Catalog) -> set[str]:
     return {Path(clip.source).name for clip in catalog.clips}
 
@@ -267,7 +280,7 @@ def test_a_copy_of_what_a_database_has_is_passed_over_for_good(tmp_path: Path) -
     def loader(path: Path) -> None:
         decoded.append(path.name)
 
-    adder, added = add(tmp_path / "db", folder, separator=separator, loader=loader)
+    adder, added = add(tmp_path / "db", folder, separator=separator, registry=decoding(loader))
     assert decoded == []  # what it sounds like is known: nothing is computed
     assert separator.calls == []
     assert (adder.report.songs, adder.report.cached, len(adder.report.passed_over)) == (1, 1, 2)
@@ -389,7 +402,7 @@ def test_cut_off_it_goes_on_where_it_was(tmp_path: Path) -> None:
     for limit in (3, 100):
         heard.clear()
         with contextlib.suppress(KeyboardInterrupt):
-            add(tmp_path / "db", *files, loader=until(limit))
+            add(tmp_path / "db", *files, registry=decoding(until(limit)))
     # What was listened to before the end is not listened to again: it is decoded once, to be separated.
     assert heard.count(files[0].name) == 1
     assert heard.count(files[3].name) == 2

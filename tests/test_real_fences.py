@@ -336,6 +336,21 @@ def test_a_loader_costs_the_song_it_fails_on(
     assert said.err.count("odd.flac") == 1
 
 
+@pytest.mark.parametrize("jobs", [0, 2])
+def test_workers_load_the_plugins_of_the_callers_registry_and_no_others(
+    jobs: int, plugin: Callable[[str], Path], tmp_path: Path
+) -> None:
+    plugin("loader_raises")
+    songs = made.songs(tmp_path / "songs")
+    failed = {}
+    for name, allow in {"all": None, "some": ["mashkit-librosa"]}.items():
+        kit = Kit(
+            separator="librosa", analyzer="librosa", registry=Registry(allow=allow), options={"executor": {"jobs": jobs}}
+        )
+        failed[name] = [one.path.name for one in kit.catalog(songs, cache=tmp_path / name).failures]
+    assert failed == {"all": ["odd.flac"], "some": []}
+
+
 def test_weights_that_cannot_be_listed_are_left_out(plugin: Callable[[str], Path]) -> None:
     plugin("weights_raise")
     plugin("weights_are_none")

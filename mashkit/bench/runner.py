@@ -224,7 +224,7 @@ def _prepared(
     known = _Known(suite.digest(), task.version, digests, book.rows, _places(data))
     # Nobody shares anything with a single competitor.
     scratch = folder / f"{suite.name}.scratch" if len(suite.competitors) > 1 else None
-    matches = [_Match(suite, task, one, absent[one.label], known, scratch) for one in suite.competitors]
+    matches = [_Match(suite, task, registry, one, absent[one.label], known, scratch) for one in suite.competitors]
     return task, inputs, book, matches
 
 
@@ -367,6 +367,7 @@ class _Match:
 
     suite: Suite
     task: Task
+    registry: Registry
     competitor: Competitor
     absent: str
     known: _Known
@@ -469,9 +470,10 @@ class _Match:
     def _start(self) -> dict[str, Any]:
         self._process = Interpreter("mashkit.bench.worker")
         self._send(sys.path)
-        competitor = self.competitor
-        options = dict(competitor.options)
-        self._send(Assignment(self.suite.task, self.task.kind, competitor.component, options, self.scratch))
+        competitor, options = self.competitor, dict(self.competitor.options)
+        self._send(
+            Assignment(self.registry, self.suite.task, self.task.kind, competitor.component, options, self.scratch)
+        )
         ready = self._receive(STARTING_S)
         assert ready["status"] == READY  # noqa: S101 — our own protocol
         return self._receive(self.suite.timeout_s)

@@ -21,6 +21,7 @@ from mashkit.workers.processes import thread_variables
 if TYPE_CHECKING:
     from mashkit.bench.tasks import Input, Task
     from mashkit.components import Component
+    from mashkit.registry import Registry
 
 
 READY = "ready"
@@ -31,8 +32,9 @@ WARM = "warm"
 
 @attrs.frozen
 class Assignment:
-    """What a process is for: names, not live objects."""
+    """What a process is for: names, not live objects, and the plugins from which it makes them."""
 
+    registry: Registry
     task: str
     kind: str
     component: str
@@ -58,20 +60,18 @@ def serve(parent: Parent) -> None:
     from mashkit.bench.records import FAILED, OK, UNAVAILABLE
     from mashkit.bench.tasks import load_task, stopwatch
     from mashkit.errors import ComponentUnavailable, MashkitError
-    from mashkit.registry import Registry
 
     def send(answer: dict[str, Any]) -> None:
         parent.send(pack(answer))
 
     assignment: Assignment = unpack(parent.receive())
-    registry = Registry()
     task = load_task(assignment.task)
     task.scratch = assignment.scratch
     # Until here nothing of the competitor has run: none of it counts as its time.
     send({"status": READY})
     try:
         with stopwatch() as loading:
-            component = registry.create(assignment.kind, assignment.component, assignment.options)
+            component = assignment.registry.create(assignment.kind, assignment.component, assignment.options)
             described = component.described()
             with component.backend_call("say what it was trained on"):
                 trained_on = [str(name) for name in component.trained_on()]

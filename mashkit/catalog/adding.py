@@ -44,6 +44,7 @@ from mashkit.hookspecs import StageEvent
 from mashkit.interfaces import Analyzer, Separator
 from mashkit.interfaces.executor import Executor, Job, Work
 from mashkit.paths import exists, path_text, without_links
+from mashkit.registry import Registry
 from mashkit.types import Clip, Role
 
 LISTENING = "listen"
@@ -116,8 +117,8 @@ class Adder:
         Computes the results; by default this process does.
     notify : callable
         Is called when a song starts and ends.
-    loader : callable, optional
-        The hook ``mashkit_load_audio``.
+    registry : Registry, optional
+        Its plugins may decode files (hook ``mashkit_load_audio``), and the executor's workers load no other plugins.
     same_recording : str, optional
         "once": one of the songs that are the same recording is used (see :mod:`mashkit.catalog.recordings`).
         "separate": each is a separate song, in later runs over this database too. By default the choice of an earlier
@@ -142,7 +143,7 @@ class Adder:
         with_features: bool = False,
         executor: Executor | None = None,
         notify: Callable[[StageEvent], object] = lambda _: None,
-        loader: Callable[..., Any] | None = None,
+        registry: Registry | None = None,
         same_recording: str | None = None,
         among_given: bool = False,
     ) -> None:
@@ -151,8 +152,13 @@ class Adder:
         self._among_given = among_given
         self._database = database
         self._ingestor = Ingestor(
-            separator, analyzer, policy=policy or ExcerptPolicy(), with_features=with_features, loader=loader
+            separator,
+            analyzer,
+            policy=policy or ExcerptPolicy(),
+            with_features=with_features,
+            loader=None if registry is None else _loader(registry),
         )
+        self._registry = registry
         self._executor = executor
         self._notify = notify
         self._taken: dict[str, Path] = {}  # sha256 of a song → the file from which this run added it
@@ -237,7 +243,7 @@ class _Run:
             songs: dict[int, Song] = {}
 
             def jobs() -> Iterator[Job | None]:
-                works = _works(self._ingestor)
+                works = _works(self._ingestor, self._adder._registry or Registry())
                 for task in self._jobs():
                     if task is None:
                         yield None
@@ -517,8 +523,9 @@ def _header(song: Song) -> tuple[int, int, int] | None:
 # ------------------------------------------------------------------------------------------------- in other processes
 @attrs.frozen
 class _Recipe:
-    """Names and options from which a worker builds its own ingestor."""
+    """Names and options from which a worker builds its own ingestor, with the plugins of the caller's registry."""
 
+    registry: Registry
     separator: tuple[str, Mapping[str, Any]]
     analyzer: tuple[str, Mapping[str, Any]]
     policy: ExcerptPolicy
@@ -530,14 +537,14 @@ def spec_of(component: Component) -> tuple[str, Mapping[str, Any]] | None:
     return None if component.origin is None else (component.info.name, component.options())
 
 
-def _works(ingestor: Ingestor) -> Mapping[str, Work]:
+def _works(ingestor: Ingestor, registry: Registry) -> Mapping[str, Work]:
     """Return the works: soundprints, analysis alone, and separation, which includes the analysis if it is requested."""
     separator, analyzer = spec_of(ingestor.separator), spec_of(ingestor.analyzer)
     assert separator is not None  # noqa: S101 — callers use no executor for components made by hand
     assert analyzer is not None  # noqa: S101
-    recipe = _Recipe(separator, analyzer, ingestor.policy, ingestor.with_features)
+    recipe = _Recipe(registry, separator, analyzer, ingestor.policy, ingestor.with_features)
     return {
-        LISTENING: Work(name=LISTENING, start=_loader, run=_listen),
+        LISTENING: Work(name=LISTENING, start=_loader, arguments=(registry,), run=_listen),
         ANALYSIS: Work(name="analyze", start=_ingestor, arguments=(recipe,), run=Ingestor.compute),
         STEMS: Work(
             name="separate", start=_ingestor, arguments=(recipe,), run=Ingestor.compute, gpus=ingestor.separator.gpus
@@ -545,10 +552,8 @@ def _works(ingestor: Ingestor) -> Mapping[str, Work]:
     }
 
 
-def _loader() -> Callable[..., Any]:
-    from mashkit.registry import Registry
-
-    hook: Callable[..., Any] = Registry().plugins.hook.mashkit_load_audio
+def _loader(registry: Registry) -> Callable[..., Any]:
+    hook: Callable[..., Any] = registry.plugins.hook.mashkit_load_audio
     return hook
 
 
@@ -557,15 +562,12 @@ def _listen(loader: Callable[..., Any], song: Song) -> Heard:
 
 
 def _ingestor(recipe: _Recipe) -> Ingestor:
-    from mashkit.registry import Registry
-
-    registry = Registry()
     return Ingestor(
-        cast("Separator", registry.create("separator", *recipe.separator)),
-        cast("Analyzer", registry.create("analyzer", *recipe.analyzer)),
+        cast("Separator", recipe.registry.create("separator", *recipe.separator)),
+        cast("Analyzer", recipe.registry.create("analyzer", *recipe.analyzer)),
         policy=recipe.policy,
         with_features=recipe.with_features,
-        loader=registry.plugins.hook.mashkit_load_audio,
+        loader=_loader(recipe.registry),
     )
 
 

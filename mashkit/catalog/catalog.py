@@ -20,6 +20,7 @@ from mashkit.errors import CatalogError, MashkitError, UsageError
 from mashkit.hookspecs import StageEvent
 from mashkit.interfaces import Analyzer, Executor, Separator
 from mashkit.paths import without_links
+from mashkit.registry import Registry
 from mashkit.rendering.cache import recent_audio
 from mashkit.types import Audio, Clip, Role
 
@@ -100,7 +101,7 @@ class Catalog:
         cache: Path | None = None,
         executor: Executor | None = None,
         notify: Callable[[StageEvent], object] = lambda _: None,
-        loader: Callable[..., Audio | None] | None = None,
+        registry: Registry | None = None,
         described: Sequence[Song] = (),
         same_recording: str | None = None,
     ) -> Catalog:
@@ -119,8 +120,8 @@ class Catalog:
             Computes the results; by default this process does.
         notify : callable
             Is called when a song starts and ends.
-        loader : callable, optional
-            The hook ``mashkit_load_audio``.
+        registry : Registry, optional
+            Its plugins may decode files, and the executor's workers load no other plugins.
         described : sequence of Song
             Songs with more information than a path, such as a lone vocal. They come first, and the same files in
             ``paths`` are skipped.
@@ -154,7 +155,7 @@ class Catalog:
             policy=policy,
             executor=executor,
             notify=notify,
-            loader=loader,
+            registry=registry,
             same_recording=same_recording,
             among_given=True,
         )
