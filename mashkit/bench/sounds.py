@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 import attrs
 import numpy as np
 import numpy.typing as npt
-import scipy.signal
 
 from mashkit.features.spectral import Spectrum, spectrogram
 from mashkit.synthetic import signals
@@ -96,13 +95,20 @@ def pre_echo_db(audio: Audio, onsets: Times) -> npt.NDArray[np.float64]:
     return np.array([decibels(early / late) if late > 0 else 0.0 for early, late in zip(before, after, strict=True)])
 
 
+def _analytic(samples: npt.NDArray[np.float64]) -> npt.NDArray[np.complex128]:
+    from scipy.signal import hilbert  # here: it takes a second to be imported
+
+    analytic: npt.NDArray[np.complex128] = hilbert(samples)
+    return analytic
+
+
 def attack_times(audio: Audio, onsets: Times) -> npt.NDArray[np.float64]:
     """Return the rise times of the envelope from 10 to 90 % of its peak near each onset, seconds.
 
     The envelope is that of the analytic signal, smoothed over 4 ms; the peak is looked for within 60 ms.
     """
     window = np.hanning(round(0.004 * audio.sample_rate))
-    envelope = np.convolve(np.abs(scipy.signal.hilbert(audio.mono().astype(np.float64))), window / window.sum(), "same")
+    envelope = np.convolve(np.abs(_analytic(audio.mono().astype(np.float64))), window / window.sum(), "same")
     reach = round(0.06 * audio.sample_rate)
     found = []
     for onset in onsets:
@@ -234,5 +240,5 @@ def panned(seed: int) -> Audio:
 def wide(seed: int) -> Audio:
     """Return chords and noise of which each partial is 60° apart in the two channels, so that they correlate by 0.5."""
     left = panned(seed).samples[0].astype(np.float64)
-    right = np.real(scipy.signal.hilbert(left) * np.exp(-1j * np.pi / 3))
+    right = np.real(_analytic(left) * np.exp(-1j * np.pi / 3))
     return Audio(np.stack([left, right]), signals.SAMPLE_RATE)

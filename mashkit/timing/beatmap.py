@@ -14,7 +14,6 @@ import math
 import attrs
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg.lapack import dpbsv
 
 from mashkit.errors import AnalysisError, TimeMapError
 from mashkit.timing import metre
@@ -310,6 +309,8 @@ def _whittaker(found: Times, positions: Positions, weights: Times) -> tuple[Time
         the second difference: element (i, i + k) is ``inverses[i, 1 + k]``, for k up to ``reach``, the largest number
         of positions from a detected beat to the next but one.
     """
+    from scipy.linalg.lapack import dpbsv  # here: mashkit is imported faster without scipy
+
     count = int(positions[-1]) + 1
     # The pentadiagonal matrices and their Cholesky factors are stored as upper bands.
     bands = np.zeros((len(_STIFFNESS), 3, count))

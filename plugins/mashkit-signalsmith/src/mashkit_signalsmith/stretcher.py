@@ -9,7 +9,6 @@ import attrs
 import numpy as np
 import python_stretch
 import soxr
-from scipy.signal import correlate
 
 from mashkit.components import ComponentInfo, whole
 from mashkit.interfaces import Stretcher
@@ -139,7 +138,7 @@ def _best_lag(heard: Samples, probe: Samples) -> int:
     ``probe`` is the next piece, longer than ``heard`` by the same amount on both sides; for silence the lag is 0.
     """
     spare = (probe.shape[1] - heard.shape[1]) // 2
-    products = np.sum([correlate(new, old, "valid") for new, old in zip(probe, heard, strict=True)], axis=0)
+    products = np.sum([np.correlate(new, old, "valid") for new, old in zip(probe, heard, strict=True)], axis=0)
     energy = np.concatenate([[0.0], np.cumsum(np.sum(np.square(probe, dtype=np.float64), axis=0))])
     sizes = np.sqrt(energy[heard.shape[1] :] - energy[: -heard.shape[1]])
     likeness = products / np.maximum(sizes, 1e-6)
