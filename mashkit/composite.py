@@ -234,7 +234,7 @@ class _Composite(Component):
 
     def trained_on(self) -> tuple[str, ...]:
         """Return the recordings that any part was trained on."""
-        return tuple(dict.fromkeys(name for part in self.members() for name in part.trained_on()))
+        return tuple(dict.fromkeys(name for part in self.members() for name in part.recordings()))
 
     def describe(self) -> dict[str, Any]:
         """Return the description of every component, with the descriptions of the parts."""
@@ -645,7 +645,8 @@ def _identity(mashup: Mashup) -> tuple[Any, ...]:
     clips = {
         str(role): (clip.analysis.to_dict(), clip.duration, clip.sample_rate) for role, clip in mashup.clips.items()
     }
-    depends_on = mashup.plan.id, provenance, clips, mashup.renderer.stretcher.fingerprint()
+    stretcher = mashup.renderer.stretcher
+    depends_on = mashup.plan.id, provenance, clips, stretcher.fingerprint(), code_sha256(stretcher)
     if any(described.get("kind") == "separator" for described in provenance):
         return depends_on
     # No component says which stems these are, and two sources may give one id to different clips.

@@ -280,8 +280,8 @@ class Mixture:
                     del runs[condition]
                     report.exhausted[condition] = reason
                     continue
-                self._generator.require_known_clips(draw.plan, self._table)
-                sound = hash_of_sound(draw.plan)
+                plan = self._generator.as_asked(draw.plan, self._table, condition, self._vocal)
+                sound = hash_of_sound(plan)
                 if sound in heard:
                     report.tallies[condition].repeated += 1
                     continue
@@ -291,7 +291,7 @@ class Mixture:
                     report.chance[condition].update([*draw.chance, "any"])
                 if report.drawn[condition] == wanted[condition]:
                     del runs[condition]
-                yield draw.plan
+                yield plan
         if len(heard) == 0:
             raise failures[0]
 

@@ -22,6 +22,7 @@ from mashkit.components import Component
 from mashkit.errors import (
     ComponentError,
     ComponentUnavailable,
+    GenerationError,
     MashkitError,
     Unforeseen,
     UsageError,
@@ -383,7 +384,7 @@ class Kit:
         plans: list[MashupPlan] = []
         try:
             plans.extend(drawn)
-        except ComponentError as error:
+        except (ComponentError, GenerationError) as error:
             if not plans:
                 raise
             self.registry.note(f"drawing ended after {len(plans)} of {count} plans: {error}")

@@ -62,7 +62,7 @@ class Turntable(Stretcher):
     """Changes pitch with speed, as a record does: right in time and length, wrong in pitch."""
 
     info = mk.ComponentInfo(
-        name="turntable", target="light:Turntable", summary="s", provides=["speed", "time_map"],
+        name="turntable", target="light:Turntable", summary="s", provides=["speed", "semitones", "time_map"],
         code_license="BSD-3-Clause", engine="linear interpolation",
     )  # fmt: skip
 
@@ -83,7 +83,10 @@ class SteadyTurntable(Turntable):
     """A turntable that follows no time map."""
 
     info = attrs.evolve(
-        Turntable.info, name="steady-turntable", target="light:SteadyTurntable", provides=frozenset({"speed"})
+        Turntable.info,
+        name="steady-turntable",
+        target="light:SteadyTurntable",
+        provides=frozenset({"speed", "semitones"}),
     )
 
 

@@ -936,6 +936,17 @@ class TestUnequalOptions(OfScorers):
 
 
 @attrs.define(kw_only=True, eq=False)
+class TrainedOnLetters(Loudness):
+    def trained_on(self) -> Any:
+        return "Artist - Title"
+
+
+@caught_by("test_what_it_was_trained_on_is_a_list_of_names")
+class TestTrainedOnLetters(OfScorers):
+    mutant = TrainedOnLetters
+
+
+@attrs.define(kw_only=True, eq=False)
 class CopiedInPart(Loudness):
     scale: float = 1.0
 

@@ -24,7 +24,11 @@ from mashkit.types import Audio
 TASK = StretcherTask()
 SETTINGS = {"speeds": [0.9], "shifts": [3], "excerpt_s": 2, "seed": 1}
 INFO = ComponentInfo(
-    name="faulty", target="nowhere:Faulty", summary="a good one with a fault", provides={"speed"}, code_license="MIT"
+    name="faulty",
+    target="nowhere:Faulty",
+    summary="a good one with a fault",
+    provides={"speed", "semitones"},
+    code_license="MIT",
 )
 
 

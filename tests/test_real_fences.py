@@ -336,6 +336,21 @@ def test_a_loader_costs_the_song_it_fails_on(
     assert said.err.count("odd.flac") == 1
 
 
+def test_a_dry_run_asks_loaders_too(
+    plugin: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plugin("loader_decodes_text")
+    (tmp_path / "song.notes").write_text("a tone of 26 seconds")
+    command = ["mash", tmp_path / "song.notes", "-o", tmp_path / "out", "--dry-run", "--json"]
+    assert run(*command) == 0
+    (song,) = json.loads(capsys.readouterr().out)["songs"]
+    assert song["duration_s"] == pytest.approx(26.0)
+    (tmp_path / "song.notes").write_text("nothing that it knows")
+    assert run(*command) == 1
+    (failure,) = json.loads(capsys.readouterr().out)["failures"]
+    assert "cannot be decoded" in failure["error"]
+
+
 @pytest.mark.parametrize("jobs", [0, 2])
 def test_workers_load_the_plugins_of_the_callers_registry_and_no_others(
     jobs: int, plugin: Callable[[str], Path], tmp_path: Path
@@ -345,7 +360,10 @@ def test_workers_load_the_plugins_of_the_callers_registry_and_no_others(
     failed = {}
     for name, allow in {"all": None, "some": ["mashkit-librosa"]}.items():
         kit = Kit(
-            separator="librosa", analyzer="librosa", registry=Registry(allow=allow), options={"executor": {"jobs": jobs}}
+            separator="librosa",
+            analyzer="librosa",
+            registry=Registry(allow=allow),
+            options={"executor": {"jobs": jobs}},
         )
         failed[name] = [one.path.name for one in kit.catalog(songs, cache=tmp_path / name).failures]
     assert failed == {"all": ["odd.flac"], "some": []}

@@ -207,6 +207,27 @@ def test_a_target_of_another_kind(install: Installer) -> None:
         Registry().create("stretcher", "reverser")
 
 
+def test_what_a_card_provides_is_known_to_its_kind(install: Installer) -> None:
+    install("acme_able", good("acme_able").replace('["speed"]', '["speed", "semitone"]'))
+    with pytest.raises(BrokenPlugin, match=r"acme_able provides 'semitone' \(did you mean 'semitones'"):
+        Registry().create("stretcher", "reverser")
+
+
+def test_a_hook_without_its_mark_is_said(install: Installer) -> None:
+    install("acme_bare", good("acme_bare").replace("@hookimpl\n", ""))
+    (broken,) = [one for one in Registry().broken if one.distribution == "acme_bare"]
+    assert "mashkit_register_stretchers is not marked with @mashkit.hookimpl" in broken.reason
+
+
+@pytest.mark.parametrize("needs", ["'harmonic'", "('bass',)", "3"])
+def test_roles_that_a_scorer_cannot_need_are_refused(install: Installer, needs: str) -> None:
+    code = good("acme_needs").replace("stretcher", "scorer").replace("Stretcher", "Scorer")
+    install("acme_needs", code.replace("strength: float = 1.0", f"needs = {needs}"))
+    (broken,) = [one for one in Registry().broken if one.distribution == "acme_needs"]
+    assert "needs of Reverser is " in broken.reason
+    assert "give a tuple of vocal, harmonic, percussion" in broken.reason
+
+
 def test_allowlist(install: Installer, monkeypatch: pytest.MonkeyPatch) -> None:
     install("acme_x", good("acme_x", "x"))
     install("acme_y", good("acme_y", "y"))

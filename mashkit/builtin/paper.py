@@ -184,9 +184,7 @@ class _PlanMaker:
         self._condition = condition
         self._seed = seed
         self._placer = Placer(min_duration_s=options.min_duration_s)
-        described = options.describe()
-        # All plans of the run share this record.
-        self._record = FrozenMapping({key: described[key] for key in ("name", "distribution", "version", "options")})
+        self._record = options.record()  # all plans of the run share it
 
     def offsets(self, vocal: ClipBeats, fit: Fit) -> Sequence[int]:
         """Return the offsets, in bars, by which the options allow a clip to be moved."""

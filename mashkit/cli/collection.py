@@ -17,13 +17,13 @@ from mashkit.cli import settings
 from mashkit.cli.actions import DB_VARIABLE
 from mashkit.cli.console import print_json, print_table, say, status_of
 from mashkit.cli.kits import policy_of
-from mashkit.errors import CatalogError, GenerationError, MashkitError, UsageError
+from mashkit.errors import AudioFileError, CatalogError, GenerationError, MashkitError, UsageError
 from mashkit.features.tuning import describe
 from mashkit.mashup import Mashup
 from mashkit.paths import absolute, folded, path_text
 from mashkit.pipeline import Kit
 from mashkit.timing import metre
-from mashkit.types import Clip, Condition, Role, key_facts
+from mashkit.types import Audio, Clip, Condition, Role, key_facts
 
 
 def named_database(path: Path | None) -> Path:
@@ -201,6 +201,17 @@ def say_what_would_be_made(
     return say_what_would_be_done(kit, [], kinds, arguments, plans=plans, unread=unread)
 
 
+def _seconds(kit: Kit, file: Path) -> float:
+    """Return the length that a file's header says, or that of the sound if a plugin decodes such files."""
+    try:
+        return probe(file, loadable=True).duration
+    except AudioFileError:
+        audio: Audio | None = kit.registry.plugins.hook.mashkit_load_audio(path=file)
+        if audio is None:
+            raise
+        return audio.duration
+
+
 def say_what_would_be_done(
     kit: Kit, files: Sequence[Path], kinds: Sequence[str], arguments: argparse.Namespace, *, plans: int | None = None,
     unread: Sequence[dict[str, str]] = (),
@@ -218,7 +229,7 @@ def say_what_would_be_done(
     failures: list[dict[str, str]] = []
     for file in files:
         try:
-            songs.append({"path": path_text(file), "duration_s": probe(file, loadable=True).duration})
+            songs.append({"path": path_text(file), "duration_s": _seconds(kit, file)})
         except MashkitError as error:
             failures.append({"path": path_text(file), "error": str(error)})
     chosen = {kind: kit.chosen[kind] for kind in kinds}

@@ -11,7 +11,6 @@ import numbers
 import os
 import shutil
 import sys
-import traceback
 from abc import ABC
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
@@ -21,12 +20,9 @@ from packaging.requirements import Requirement
 
 from mashkit.components.environments import create_command, environment_path, read_environment
 from mashkit.components.fence import plugin_code, plugin_items
-from mashkit.errors import AudioError, ContractViolation, StemError
+from mashkit.errors import ContractViolation
 
 T = TypeVar("T")
-
-VALUES_ROOM = "mashkit.types."
-"""The room whose modules check samples and stems; it is named and not imported, because it imports numpy."""
 
 
 def _strings(values: Iterable[str]) -> tuple[str, ...]:
@@ -238,9 +234,19 @@ class Component(ABC):
 
     kind: ClassVar[str]
     info: ClassVar[ComponentInfo]
+    abilities: ClassVar[frozenset[str] | None] = None
+    """The names that ``info.provides`` may have; None if a component of this kind may have names of its own."""
 
     origin: Origin | None = attrs.field(default=None, init=False, repr=False)
     """Set by the registry; None for an instance that was not made by a registry."""
+
+    def __new__(cls, *arguments: Any, **options: Any) -> Component:
+        """Return a new instance, compared by identity."""
+        hashed: Any = cls.__hash__
+        if hashed is None:
+            # attrs' default compares by value, and no cache can hold the instances of such a class.
+            cls.__eq__, cls.__hash__ = object.__eq__, object.__hash__  # type: ignore[method-assign]
+        return super().__new__(cls)
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
@@ -252,16 +258,19 @@ class Component(ABC):
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy has: fields, and other attributes, but not the values of cached properties."""
-        cls = type(self)
-        cached = functools.cached_property
-        kept = {
+        kept = self._attributes()
+        # A cached property that was never used has no value.
+        fields = {field.name for field in attrs.fields(type(self))} - kept.keys()
+        return kept | {name: getattr(self, name) for name in fields if hasattr(self, name)}
+
+    def _attributes(self) -> dict[str, Any]:
+        """Return the attributes that lie in the instance's dictionary, but not the values of cached properties."""
+        cls, cached = type(self), functools.cached_property
+        return {
             name: value
             for name, value in getattr(self, "__dict__", {}).items()
             if not isinstance(getattr(cls, name, None), cached)
         }
-        # A cached property that was never used has no value.
-        fields = {field.name for field in attrs.fields(cls)} - kept.keys()
-        return kept | {name: getattr(self, name) for name in fields if hasattr(self, name)}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         for name, value in state.items():
@@ -298,6 +307,26 @@ class Component(ABC):
         """
         return ()
 
+    def recordings(self) -> tuple[str, ...]:
+        """Return what :meth:`trained_on` says, checked.
+
+        Raises
+        ------
+        ComponentFailed
+            If it raises.
+        ContractViolation
+            If it gives anything but a list of names: one text would be read as a name for each letter.
+        """
+        with self.backend_call("say what it was trained on"):
+            said: object = self.trained_on()
+            names = None if isinstance(said, str) or not isinstance(said, Iterable) else tuple(said)
+        if names is None or not all(isinstance(name, str) for name in names):
+            raise ContractViolation(
+                f"{self._failed_to('say what it was trained on')}: it gave {said!r}",
+                'give a tuple of names, such as ("Artist - Title",)',
+            )
+        return names
+
     @property
     def code_elsewhere(self) -> str:
         """A sha256 of the component's code if the code runs in another process; empty if it runs in this one."""
@@ -331,7 +360,7 @@ class Component(ABC):
         """Return a sha256 that changes if this component's results may change; it is part of every cache key.
 
         Of a component that no registry made, nobody raises a version, and others may have its name: then its class, its
-        code and the components that it is made of count too.
+        code, the components that it is made of and the settings that its class keeps without attrs count too.
         """
         with self.backend_call("describe itself"):
             described = without_costs(self.describe())
@@ -348,6 +377,19 @@ class Component(ABC):
             "class": f"{cls.__module__}:{cls.__qualname__}",
             "code": class_sha256(cls),
             "members": [member.fingerprint() for member in self.members()],
+            "settings": self._settings_without_attrs(),
+        }
+
+    def _settings_without_attrs(self) -> dict[str, Any]:
+        """Return the plain values that a class without attrs keeps. A model, say, is none of them."""
+        fields = {field.name for field in attrs.fields(type(self))}
+        numpy = sys.modules.get("numpy")
+        plain_types = (str, int, float, bool, list, tuple, dict, set, frozenset, os.PathLike, type(None))
+        arrays = () if numpy is None else (numpy.ndarray, numpy.generic)
+        return {
+            name: value
+            for name, value in self._attributes().items()
+            if name not in fields and isinstance(value, (*plain_types, *arrays))
         }
 
     @contextlib.contextmanager
@@ -355,18 +397,10 @@ class Component(ABC):
         """Convert any error of the backend into ComponentFailed with this component's name; mashkit's errors pass.
 
         This is :func:`mashkit.components.fence.plugin_code` for a component, because a backend may raise any error,
-        print or exit, and one bad item must not stop the others. Invalid samples or stems are a ContractViolation,
-        because the backend's input was checked before; an AudioError or StemError that the backend raises itself
-        passes.
+        print or exit, and one bad item must not stop the others.
         """
         with plugin_code(self._failed_to(action)):
-            try:
-                yield
-            except (AudioError, StemError) as error:
-                *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-                if not frame.f_globals.get("__name__", "").startswith(VALUES_ROOM):
-                    raise
-                raise ContractViolation(f"{self._failed_to(action)}: {error.problem}", error.fix) from error
+            yield
 
     def backend_items(self, action: str, items: Callable[[], Iterable[T]]) -> Generator[T, None, None]:
         """Yield the backend's items one after the other, each fetched as

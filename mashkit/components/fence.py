@@ -23,15 +23,20 @@ import os
 import signal
 import sys
 import threading
+import traceback
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any, TextIO, TypeVar, cast
 
-from mashkit.errors import ComponentFailed, MashkitError, contained
+from mashkit.errors import ComponentError, ComponentFailed, ContractViolation, MashkitError, contained
 
 T = TypeVar("T")
 
 _END = object()
+_VALUES = "mashkit.types."
+"""The package of values; it is named and not imported, because it imports numpy."""
+_CHECKS = ("mashkit.arguments", "mashkit.numbers")
+"""The modules whose functions check the arguments of values."""
 
 
 class _Here(threading.local):
@@ -54,21 +59,35 @@ _data: _Data | None = None  # where a command's data are written while a command
 # ------------------------------------------------------------------------------------------------------ errors, state
 @contextlib.contextmanager
 def plugin_code(what: str, cls: type[MashkitError] = ComponentFailed, *, look: bool = True) -> Iterator[None]:
-    """Run a plugin's code; an error becomes ``cls`` with ``what`` in its text, and mashkit's own errors pass unchanged.
+    """Run a plugin's code; an error becomes ``cls`` with ``what`` in its text, and errors of mashkit's pass unchanged.
 
-    Without ``look``, the plugin's changes to folder, locale, warnings and numpy are not undone.
+    A value that the plugin made wrongly, such as a layer of a negative speed, is a ContractViolation with ``what`` in
+    its text, because the error of the value alone does not name the plugin. Without ``look``, the plugin's changes to
+    folder, locale, warnings and numpy are not undone.
 
     Never yield within this context, because the caller's code would run as the plugin's. See :func:`plugin_items`.
     """
     with _guarded(look=look):
         try:
             yield
-        except MashkitError:
+        except ComponentError:
             raise
+        except MashkitError as error:
+            if not _of_a_value(error):
+                raise
+            raise ContractViolation(f"{what}: {error.problem}", error.fix) from error
         except BaseException as error:
             if _by_user(error):
                 raise
             raise contained(error, what, cls) from error
+
+
+def _of_a_value(error: MashkitError) -> bool:
+    """Return whether one of mashkit's values, or a check of its arguments, raised an error."""
+    names = [str(frame.f_globals.get("__name__", "")) for frame, _ in traceback.walk_tb(error.__traceback__)]
+    while names and names[-1] in _CHECKS:
+        names.pop()
+    return bool(names) and names[-1].startswith(_VALUES)
 
 
 def plugin_items(what: str, items: Callable[[], Iterable[T]]) -> Generator[T, None, None]:
@@ -102,9 +121,13 @@ def _by_user(error: BaseException) -> bool:
         handled = signal.getsignal(signal.SIGINT) not in (signal.SIG_IGN, signal.SIG_DFL)
         return handled and _in_main_thread()
     found: BaseException | None = error
-    while found is not None and not hasattr(found, _OF_SIGNAL):
+    seen: set[int] = set()  # an error that is raised again has itself among its causes
+    while found is not None and id(found) not in seen:
+        if hasattr(found, _OF_SIGNAL):
+            return True
+        seen.add(id(found))
         found = found.__cause__ or found.__context__
-    return found is not None
+    return False
 
 
 @contextlib.contextmanager

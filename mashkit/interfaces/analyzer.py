@@ -44,6 +44,7 @@ class Analyzer(Component):
     """
 
     kind: ClassVar[str] = "analyzer"
+    abilities: ClassVar[frozenset[str] | None] = ANALYSIS_FIELDS
 
     def analyze(self, mix: Audio) -> Analysis:
         """Return the analysis of ``mix``.

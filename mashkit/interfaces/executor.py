@@ -323,6 +323,7 @@ class Executor(Component):
     """
 
     kind: ClassVar[str] = "executor"
+    abilities: ClassVar[frozenset[str] | None] = PROVIDES
 
     def run(self, jobs: Iterable[Job | None]) -> Generator[Outcome, None, None]:
         """Yield one outcome for each job when the job ends, in any order.

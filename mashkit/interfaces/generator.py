@@ -7,7 +7,7 @@ import itertools
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import attrs
 
@@ -17,7 +17,7 @@ from mashkit.compactset import CompactSet
 from mashkit.components import Component
 from mashkit.conditions import PROMISES, Promise
 from mashkit.errors import ContractViolation, GenerationError, UsageError, suggestion
-from mashkit.types import Clip, Condition, FrozenMapping, MashupPlan
+from mashkit.types import Clip, Condition, FrozenMapping, MashupPlan, Role
 
 PATIENCE = 1000
 """Draws in a row without a new plan after which a run ends. Of 100 possible plans, a run misses one with p < 0.005."""
@@ -128,7 +128,7 @@ class Generator(Component):
         GenerationError
             If no plan exists; the error names the constraint that is the reason.
         ContractViolation
-            If a plan uses a clip that was not given, or the same plan comes twice.
+            If a plan is not as asked (:meth:`as_asked`), or the same plan comes twice.
         """
         count, seed = require_whole("count", count), require_whole("seed", seed)
         if count < 1:
@@ -155,14 +155,35 @@ class Generator(Component):
         del clips, condition
         return {}
 
-    def require_known_clips(self, plan: MashupPlan, clips: ClipTable) -> None:
-        """Raise ContractViolation if a plan of this generator uses clips that were not given."""
+    def as_asked(self, plan: MashupPlan, clips: ClipTable, condition: Condition, vocal: str | None) -> MashupPlan:
+        """Return a plan of this generator, with a record of the generator if it has none.
+
+        Raises
+        ------
+        ContractViolation
+            If it is of another condition, uses clips that were not given or another vocal than the one given, or alters
+            the vocal's speed or pitch.
+        """
         self.require_result(plan, MashupPlan, "plan")
-        unknown = {layer.clip_id for layer in plan.layers if clips.row_of(layer.clip_id) is None}
-        if unknown:
-            raise ContractViolation(
-                f"generator {self.info.name!r}: plan {plan.id} uses unknown clips {sorted(unknown)}"
-            )
+        sung = plan.layer(Role.VOCAL)
+        unknown = sorted({layer.clip_id for layer in plan.layers if clips.row_of(layer.clip_id) is None})
+        wrong = {
+            f"uses unknown clips {unknown}": bool(unknown),
+            f"is of condition {str(plan.condition)!r}, not {str(condition)!r}": plan.condition != condition,
+            f"has the vocal of clip {sung.clip_id!r}, not of {vocal!r}": vocal not in (None, sung.clip_id),
+            "alters its vocal, to which the other stems are to be fitted": (
+                (sung.speed, sung.semitones, sung.time_map) != (1.0, 0.0, None)
+            ),
+        }
+        for problem, found in wrong.items():
+            if found:
+                raise ContractViolation(f"generator {self.info.name!r}: plan {plan.id} {problem}")
+        return plan if plan.generator else attrs.evolve(plan, generator=self.record())
+
+    def record(self) -> Mapping[str, Any]:
+        """Return this generator's entry in its plans: name, distribution, version and options."""
+        described = self.described()
+        return FrozenMapping({name: described[name] for name in ("name", "distribution", "version", "options")})
 
     def _checked(
         self, clips: ClipTable, condition: Condition, count: int, seed: int, vocal: str | None
@@ -172,8 +193,8 @@ class Generator(Component):
             "plan", lambda: self._plan(clips, condition=condition, count=count, seed=seed, vocal=vocal)
         )
         with contextlib.closing(plans):
-            for plan in plans:
-                self.require_known_clips(plan, clips)
+            for drawn in plans:
+                plan = self.as_asked(drawn, clips, condition, vocal)
                 heard = hash_of_sound(plan)
                 if heard in seen:
                     raise ContractViolation(f"generator {self.info.name!r}: it returned plan {plan.id} twice")

@@ -44,6 +44,12 @@ class Scorer(Component):
     needs: ClassVar[tuple[Role, ...]] = ()
     """The roles of which a mashup must have a layer. Without them :meth:`score` raises PlanError."""
 
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        needs: object = cls.needs
+        if not isinstance(needs, tuple) or not set(needs) <= set(Role):
+            raise TypeError(f"needs of {cls.__name__} is {needs!r}: give a tuple of {', '.join(Role)}")
+
     def score(self, mashups: Sequence[Mashup]) -> list[Score]:
         """Return one score for each mashup, in the same order.
 

@@ -14,6 +14,7 @@ from mashkit.audio.levels import usual_gain
 from mashkit.components import Component
 from mashkit.errors import AudioError, ContractViolation, UsageError
 from mashkit.types import Audio, StemSet, require_audio
+from mashkit.types.stems import STEM_NAMES
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -47,6 +48,7 @@ class Separator(Component):
     """
 
     kind: ClassVar[str] = "separator"
+    abilities: ClassVar[frozenset[str] | None] = frozenset(STEM_NAMES)
 
     def separate(self, mix: Audio, *, peak: float | None = None, stems: Iterable[str] | None = None) -> StemSet:
         """Return the stems of ``mix``. Except for their scale, they do not depend on the level of the mix.

@@ -63,6 +63,7 @@ class Stretcher(Component):
     """
 
     kind: ClassVar[str] = "stretcher"
+    abilities: ClassVar[frozenset[str] | None] = frozenset({"speed", "semitones", TIME_MAP})
 
     @property
     def follows_time_maps(self) -> bool:
@@ -96,8 +97,8 @@ class Stretcher(Component):
         Raises
         ------
         UsageError
-            If speed or semitones are out of range or not numbers, if both a speed and a map are given, or if a map is
-            given to a stretcher that cannot follow maps.
+            If speed or semitones are out of range or not numbers, if both a speed and a map are given, or if the
+            stretcher does not provide what is asked for: another speed, another pitch, or a map.
         TimeMapError
             If the map contains speeds outside 0.5–2.
         ComponentFailed
@@ -117,6 +118,8 @@ class Stretcher(Component):
             speed, time_map = self._one_speed(time_map)
         if time_map is None and speed == 1.0 and semitones == 0.0:
             return audio
+        self._require_ability("speed", "changes no speed", wanted=time_map is not None or speed != 1.0)
+        self._require_ability("semitones", "shifts no pitch", wanted=semitones != 0.0)
         if frames == 0:
             return Audio(audio.samples[:, :0], audio.sample_rate)
         with self.backend_call("stretch"):
@@ -132,6 +135,13 @@ class Stretcher(Component):
             )
         return result
 
+    def _require_ability(self, ability: str, lack: str, *, wanted: bool) -> None:
+        if wanted and ability not in self.info.provides:
+            raise UsageError(
+                f"stretcher {self.info.name!r} {lack}",
+                f'choose a stretcher with "{ability}" in its line of `mashkit plugins`',
+            )
+
     def _one_speed(self, time_map: TimeMap) -> tuple[float, TimeMap | None]:
         """Return (speed, None) for a map of a single speed, else (1.0, map)."""
         time_map.require_playable()
@@ -142,7 +152,7 @@ class Stretcher(Component):
         if not self.follows_time_maps:
             raise UsageError(
                 f"stretcher {self.info.name!r} follows no time map",
-                'choose a stretcher with "time_map" in its line of `mashkit plugins`, or align with one speed',
+                f'choose a stretcher with "{TIME_MAP}" in its line of `mashkit plugins`, or align with one speed',
             )
         return 1.0, time_map
 

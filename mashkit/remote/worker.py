@@ -87,7 +87,7 @@ class _Service:
         return {
             "info": info_to_dict(component.info),
             "promises": promises,
-            "trained_on": [str(name) for name in component.trained_on()],
+            "trained_on": list(component.recordings()),
             "options": plain(component.options()),
             "code": code_sha256(component),
             "origin": attrs.asdict(registered.origin),

@@ -14,6 +14,9 @@ from mashkit.types.mappings import frozen_mapping
 
 def _plain(parts: Mapping[str, Any]) -> Mapping[str, float]:
     """Return parts with numpy's numbers, and arrays of one number without dimensions, as Python's."""
+    for name in parts:
+        if not isinstance(name, str):
+            raise ValueError(f"a part's name is {name!r}, not text")
     return frozen_mapping({name: python_number(value) for name, value in dict(parts).items()})
 
 

@@ -123,6 +123,15 @@ def loader_returns_what_is_no_audio(folder: Path) -> Path:
     return install(folder, "acme_tuples", _HEAD + code)
 
 
+def loader_decodes_text(folder: Path) -> Path:
+    """A plugin whose loader makes a tone of files that ask for one, and leaves the others alone."""
+    code = (
+        "@hookimpl\ndef mashkit_load_audio(path):\n    from mashkit.testing import signals\n"
+        "    return signals.tone(440.0, 26.0) if path.read_bytes()[:6] == b'a tone' else None\n"
+    )
+    return install(folder, "acme_notes", _HEAD + code)
+
+
 def weights_raise(folder: Path) -> Path:
     """A plugin whose hook for weights raises."""
     code = "@hookimpl\ndef mashkit_register_weights():\n    raise RuntimeError('no list')\n"

@@ -108,6 +108,9 @@ class ComponentContract:
         copied = pickle.loads(pickle.dumps(made))  # noqa: S301 — because executors and a Kit send components
         assert (copied.described(), copied.fingerprint()) == (made.described(), made.fingerprint())
 
+    def test_what_it_was_trained_on_is_a_list_of_names(self, subject: Component) -> None:
+        assert all(subject.recordings())
+
     def test_description_is_data(self, subject: Component) -> None:
         json.dumps(subject.describe(), allow_nan=False)  # because it is written to plan.json
 

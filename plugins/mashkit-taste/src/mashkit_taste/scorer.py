@@ -85,7 +85,7 @@ class TasteScorer(Scorer):
 
     def trained_on(self) -> tuple[str, ...]:
         """Return the recordings that the scorers were trained on."""
-        return tuple(dict.fromkeys(name for one in self._scorers.values() for name in one.trained_on()))
+        return tuple(dict.fromkeys(name for one in self._scorers.values() for name in one.recordings()))
 
     def describe(self) -> dict[str, Any]:
         """Return its description with what it was learnt from, and those of the scorers, whose licences count, too."""
