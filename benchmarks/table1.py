@@ -109,6 +109,8 @@ def note(record: Mapping[str, Any]) -> str:
     told = ["pseudo-labels"] if record["config"]["unlabelled"] == "pseudo" else []
     if record["data"]["protocol"] != "paper":
         told.append(f"learnt under protocol {record['data']['protocol']} alone")
+    if any(source.get("mismatch") == "literal" for source in record["data"].get("sources", ())):
+        told.append("unmatched taken literally")
     if "initial" in record:
         told.append(f"began with weights of protocol {record['initial']['data']['protocol']}")
     if record["config"].get("average"):  # settings of before there was an average lack it
