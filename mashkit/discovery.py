@@ -27,7 +27,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import attrs
 import pluggy
@@ -56,7 +56,14 @@ from mashkit.models import WeightFile
 from mashkit.numbers import python_number
 
 T = TypeVar("T")
-Named = TypeVar("Named", WeightFile, hookspecs.TaskInfo, hookspecs.CollectionInfo)
+
+
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+Named = TypeVar("Named", bound=_Named)
 
 GROUP = "mashkit"
 """Entry-point group of plugins."""
@@ -349,6 +356,7 @@ class Discovery:
                 module = entry.load()
                 self.plugins.register(module, name=name)
                 self.plugins.check_pending()
+                _require_marks(module)
                 registered = [
                     Registered(kind, info, origin)
                     for kind in KINDS
@@ -410,7 +418,7 @@ class Discovery:
         require("name", name, str, "give a name from `mashkit plugins`")
         entries = self._components.get((kind, name), [])
         if len(entries) > 1:
-            raise _registered_twice(f"{kind} {name!r}", entries)
+            raise _registered_twice(f"{kind} {name!r}", (one.origin.distribution for one in entries))
         if not entries:
             raise self._unknown(kind, name)
         return entries[0]
@@ -460,35 +468,48 @@ class Discovery:
         if not entries:
             raise self._unknown("command", name)
         if len(entries) > 1:
-            raise _registered_twice(f"command {name!r}", entries)
+            raise _registered_twice(f"command {name!r}", (one.origin.distribution for one in entries))
         return entries[0]
 
     def weights(self) -> list[WeightFile]:
         """Return the weight files of all plugins, sorted by name.
 
-        Raises
-        ------
-        DuplicateComponent
-            If two plugins register a file of the same name.
+        A name that stands for different files is mashkit's own, or left out; a note names the plugins.
         """
-        return list(_by_name(self._registered_weights(), "weights {!r} are").values())
+        found = self._registered("mashkit_register_weights")
+        return list(by_name("weight file", found, self.note).values())
 
     def _registered_weights(self) -> list[WeightFile]:
-        return [one for files in self.plugins.hook.mashkit_register_weights() for one in files]
+        return [one for _, one in self._registered("mashkit_register_weights")]
 
     def tasks(self) -> dict[str, hookspecs.TaskInfo]:
-        """Return the benchmark's tasks of all plugins by name, sorted; raises as :meth:`weights`."""
-        return _by_name((one for some in self.plugins.hook.mashkit_register_tasks() for one in some), "task {!r} is")
+        """Return the benchmark's tasks of all plugins by name, sorted; for equal names see :meth:`weights`."""
+        return by_name("task", self._registered("mashkit_register_tasks"), self.note)
 
     def collections(self) -> dict[str, hookspecs.CollectionInfo]:
-        """Return the benchmark's collections of all plugins by name, sorted; raises as :meth:`weights`."""
-        found = (one for some in self.plugins.hook.mashkit_register_collections() for one in some)
-        return _by_name(found, "collection {!r} is")
+        """Return the benchmark's collections of all plugins by name, sorted; for equal names see :meth:`weights`."""
+        return by_name("collection", self._registered("mashkit_register_collections"), self.note)
 
     def suites(self) -> list[Traversable]:
         """Return the files of the benchmark's suites of all plugins, sorted by the names of the files."""
-        found = [one for some in self.plugins.hook.mashkit_register_suites() for one in some]
-        return sorted(found, key=lambda one: one.name)
+        return [file for _, file in self.suites_by_owner()]
+
+    def suites_by_owner(self) -> list[tuple[str, Traversable]]:
+        """Return :meth:`suites`, each with the distribution that brings it."""
+        return sorted(self._registered("mashkit_register_suites"), key=lambda one: one[1].name)
+
+    def _registered(self, hook_name: str) -> list[tuple[str, Any]]:
+        """Return what every plugin registers with a hook, each with the plugin's distribution."""
+        hooks = getattr(self.plugins.hook, hook_name).get_hookimpls()
+        return [(hook.plugin_name.partition(":")[0], one) for hook in hooks for one in hook.function()]
+
+
+def _require_marks(module: object) -> None:
+    """Raise TypeError if a function is named as one of the hooks, but is not marked as one: nobody would call it."""
+    hooks = {name for name in vars(hookspecs) if name.startswith("mashkit_")}
+    for name in sorted(hooks.intersection(vars(module))):
+        if not hasattr(getattr(module, name), "mashkit_impl"):
+            raise TypeError(f"{name} is not marked with @mashkit.hookimpl, so it is never called")
 
 
 def _require_no_wrapper(implementation: pluggy.HookImpl, what: str) -> None:
@@ -497,9 +518,9 @@ def _require_no_wrapper(implementation: pluggy.HookImpl, what: str) -> None:
         raise TypeError(f"{what} wraps other plugins' hooks, which is not allowed")
 
 
-def _registered_twice(what: str, entries: Iterable[Registered | RegisteredCommand]) -> DuplicateComponent:
+def _registered_twice(what: str, distributions: Iterable[str]) -> DuplicateComponent:
     """Return the error for a name of several plugins, or one plugin's name that it registers again."""
-    owners = list(dict.fromkeys(one.origin.distribution for one in entries))
+    owners = list(dict.fromkeys(distributions))
     if len(owners) == 1:
         return DuplicateComponent(f"{what} is registered twice by {owners[0]}", "tell its authors")
     others = [owner for owner in owners if owner != "mashkit"]
@@ -514,13 +535,31 @@ def _reason(error: MashkitError) -> str:
     return f"{raised(cause)}, in {place}" if place else raised(cause)
 
 
-def _by_name(found: Iterable[Named], twice: str) -> dict[str, Named]:
-    """Return values by name, sorted; raise DuplicateComponent if two different values have the same name."""
-    by_name: dict[str, Named] = {}
-    for one in found:
-        if by_name.setdefault(one.name, one) != one:
-            raise DuplicateComponent(f"{twice.format(one.name)} registered twice", "uninstall one of the plugins")
-    return dict(sorted(by_name.items()))
+def by_name(noun: str, owned: Iterable[tuple[str, Named]], note: Callable[[str], None]) -> dict[str, Named]:
+    """Return values by name, sorted. Of different values of one name, mashkit's own is returned, or none.
+
+    Parameters
+    ----------
+    noun : str
+        What the values are, for notes: "task".
+    owned : iterable of (str, value)
+        Each value with the distribution that brings it.
+    note : callable
+        Called with a note for every name that stands for different values.
+    """
+    entries: dict[str, list[tuple[str, Named]]] = {}
+    for owner, one in owned:
+        entries.setdefault(one.name, []).append((owner, one))
+    chosen: dict[str, Named] = {}
+    for name, some in sorted(entries.items()):
+        own = [one for owner, one in some if owner == "mashkit"]
+        differ = any(one != some[0][1] for _, one in some)
+        if differ:
+            twice = _registered_twice(f"{noun} {name!r}", (owner for owner, _ in some))
+            note(f"{twice.problem}; {'that of mashkit is used' if own else 'it is left out'} ({twice.fix})")
+        if own or not differ:
+            chosen[name] = own[0] if own else some[0][1]
+    return chosen
 
 
 def require_kind(kind: object) -> None:
@@ -555,6 +594,11 @@ def _import_target(registered: Registered) -> type[Component]:
             f"tell its authors: it lacks {', '.join(lacking)}",
         )
     component: type[Component] = cls
+    if component.abilities is not None and (unknown := sorted(info.provides - component.abilities)):
+        raise BrokenPlugin(
+            f"{registered.kind} {info.name!r} of {registered.origin.distribution} provides {unknown[0]!r}",
+            suggestion(unknown[0], component.abilities),
+        )
     return component
 
 

@@ -304,20 +304,10 @@ class DuplicateComponent(ComponentError):
     Examples
     --------
     >>> import mashkit as mk
-    >>> from mashkit.hookspecs import TaskInfo
-    >>> class Acme:
-    ...     def __init__(self, target):
-    ...         self.card = TaskInfo(name="acme", target=target)
-    ...     @mk.hookimpl
-    ...     def mashkit_register_tasks(self):
-    ...         return [self.card]
-    >>> registry = mk.Registry(allow=[])
-    >>> [registry.plugins.register(Acme(target), name=target) for target in ("acme:Task", "other:Task")]
-    ['acme:Task', 'other:Task']
-    >>> registry.tasks()
+    >>> raise mk.DuplicateComponent("scorer 'acme' is registered by acme-one and acme-two", "uninstall one of them")
     Traceback (most recent call last):
         ...
-    mashkit.errors.DuplicateComponent: task 'acme' is registered twice (uninstall one of the plugins)
+    mashkit.errors.DuplicateComponent: scorer 'acme' is registered by acme-one and acme-two (uninstall one of them)
     """
 
 

@@ -10,6 +10,7 @@ import pytest
 
 pytest.importorskip("matplotlib", reason="needs matplotlib: pip install 'mashkit[bench]'")
 
+from light import Turntable
 from mashkit.bench.layers import SUFFIX, LayerStore, SharedRenderer
 from mashkit.bench.scorers import ScorerTask
 from mashkit.bench.tasks import Elapsed, stopwatch
@@ -77,6 +78,16 @@ def test_layers_of_another_sound_or_stretcher_are_others(
     # In another process it is a plain renderer: what it is charged there would be lost.
     renderer = SharedRenderer(source, Kit().stretcher, store, cache_bytes=CACHE)
     assert type(unpack(pack(renderer))) is Renderer
+
+
+def test_layers_of_a_stretcher_whose_code_changed_are_others(
+    source: SyntheticSource, plan: MashupPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = LayerStore(tmp_path)
+    for code, held in (("one", 2), ("one", 2), ("other", 4)):
+        monkeypatch.setattr("mashkit.bench.identity.code_sha256", lambda _, code=code: code)
+        SharedRenderer(source, Turntable(), store, cache_bytes=CACHE).mashup(plan).stems  # noqa: B018
+        assert len(list(tmp_path.glob(f"*{SUFFIX}"))) == held
 
 
 def test_a_store_is_bounded_and_a_damaged_file_is_no_layer(tmp_path: Path) -> None:

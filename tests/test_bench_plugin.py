@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -16,14 +19,16 @@ pytest.importorskip("pyarrow", reason="needs pyarrow: pip install 'mashkit[bench
 from mashkit.bench import registered
 from mashkit.bench.collections import Choice, open_collection
 from mashkit.bench.page import page
+from mashkit.bench.records import Row
 from mashkit.bench.results import read_result
 from mashkit.bench.runner import run
 from mashkit.bench.scorers import ScorerTask
 from mashkit.bench.suite import Competitor, Suite, known_suites
-from mashkit.bench.tasks import load_task
+from mashkit.bench.tables import SuiteError
+from mashkit.bench.tasks import Input, Task, load_task
 from mashkit.builtin import benchmarks
 from mashkit.cli import main
-from mashkit.errors import BrokenPlugin, CatalogError, DuplicateComponent, PluginWarning
+from mashkit.errors import BrokenPlugin, CatalogError, ComponentFailed, ContractViolation, PluginWarning
 
 PAGE = Path(__file__).parents[1] / "docs" / "write-a-plugin.md"
 
@@ -217,8 +222,172 @@ def wrong(choice): return []
         Choice(name="wrong", data=None, seed=0).open()
 
 
-def test_two_tasks_of_one_name_are_refused(install: Callable[[str, dict[str, str]], None]) -> None:
-    code = f'{HEAD}@hookimpl\ndef mashkit_register_tasks():\n    return [TaskInfo(name="scorers", target="a:B")]\n'
-    install("acme_twice", {"__init__.py": code})
-    with pytest.raises(DuplicateComponent, match="task 'scorers' is registered twice"):
-        registered.tasks()
+RIVAL = f"""{HEAD}
+@hookimpl
+def mashkit_register_tasks():
+    return [TaskInfo(name=name, target="PACKAGE:Nothing") for name in ("scorers", "both's", "PACKAGE")]
+
+@hookimpl
+def mashkit_register_collections():
+    return [collection(name, clips="PACKAGE:opened") for name in ("rendered", "both's")]
+
+@hookimpl
+def mashkit_register_suites():
+    return [files("PACKAGE") / "mine.toml", files("PACKAGE") / "theirs.toml"]
+"""
+
+
+def test_of_one_name_mashkits_own_is_used_and_plugins_are_left_out(
+    install: Callable[[str, dict[str, str]], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    suite = 'name = "{}"\ntask = "generators"\ntitle = "PACKAGE"\n[[competitors]]\ncomponent = "paper"\n'
+    texts = {"__init__.py": RIVAL, "mine.toml": suite.format("smoke"), "theirs.toml": suite.format("both's")}
+    for package in ("acme_one", "acme_two"):
+        install(package, {name: text.replace("PACKAGE", package) for name, text in texts.items()})
+    assert main(["bench", "list", "--json"]) == 0
+    listed = capsys.readouterr()
+    assert main(["bench", "data", "--json"]) == 0
+    data = capsys.readouterr()
+    found, collections = json.loads(listed.out), [one["name"] for one in json.loads(data.out)]
+    assert [one["task"] for one in found["suites"] if one["name"] == "smoke"] == ["scorers"]
+    assert "scorers" in [one["name"] for one in found["tasks"]]
+    assert "both's" not in [one["name"] for some in found.values() for one in some] + collections
+    assert collections.count("rendered") == 1
+    for noun, name in (("task", "scorers"), ("collection", "rendered"), ("suite", "smoke")):
+        owners = f"{noun} {name!r} is registered by acme_one and acme_two and mashkit"
+        assert f"{owners}; that of mashkit is used (uninstall acme_one and acme_two)" in listed.err + data.err
+        owners = f"{noun} {chr(34)}both's{chr(34)} is registered by acme_one and acme_two"
+        assert f"{owners}; it is left out (uninstall one of them)" in listed.err + data.err
+    # A task that cannot be imported costs nobody else.
+    assert "left out: task 'acme_one': acme_one:Nothing cannot be used" in listed.err
+    assert "acme_one" not in [one["name"] for one in found["tasks"]]
+
+
+# ------------------------------------------------------------------------------------------------- a task's own faults
+FRAGILE = """
+import os, sys
+import numpy as np
+from mashkit import hookimpl
+from mashkit.bench.ranking import Metric
+from mashkit.bench.tasks import Input, Task
+from mashkit.errors import ComponentFailed
+from mashkit.hookspecs import TaskInfo
+
+@hookimpl
+def mashkit_register_tasks():
+    return [TaskInfo(name="fragile", target="acme_fragile:Fragile"), TaskInfo(name="bare", target="acme_fragile:Bare")]
+
+class Fragile(Task):
+    kind, summary, version = "scorer", "breaks where it is told to", 1
+    metrics = [Metric(name="x", title="x", unit="", resolution=1, explained="X.")]
+    does = None
+
+    def told(self):
+        return self.does() if self.does else None
+    def inputs(self, settings, data):
+        self.told()
+        made_by = [os.environ.get("ACME_MADE_BY", "")]
+        return (Input(name=name, measure="m", made_by=made_by) for name in settings["names"])
+    def warm_up(self, component):
+        raise ComponentFailed("too short")
+    def measure(self, component, given):
+        if given.name == "leaving":
+            sys.exit(1)
+        return self.told() or {"x": {"text": "loud"}.get(given.name, np.float32(0.5))}
+    def summarize(self, rows):
+        return self.told() or {"x": None}
+    def intervals(self, rows):
+        return self.told() or {}
+    def charts(self, competitors, rows):
+        return self.told() or []
+    def sound(self, given, longest_s):
+        return self.told()
+
+class Bare(Fragile):
+    metrics = None
+"""
+
+
+@pytest.fixture
+def fragile(install: Callable[[str, dict[str, str]], None]) -> Task:
+    install("acme_fragile", {"__init__.py": FRAGILE})
+    return load_task("fragile")
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments", "does"),
+    [
+        ("inputs", ({"names": []}, None), "make its inputs"),
+        ("measure", (None, Input(name="a", measure="m")), "measure"),
+        ("summarize", ([],), "compute its metrics"),
+        ("intervals", ([],), "compute its intervals"),
+        ("charts", ([], []), "make its charts"),
+        ("sound", (Input(name="a", measure="m"), 1.0), "make a sound"),
+    ],
+)
+def test_a_fault_of_a_task_names_the_task(method: str, arguments: tuple[Any, ...], does: str, fragile: Task) -> None:
+    for raised in (ZeroDivisionError("told to"), SystemExit(0)):
+        fragile.does = mock.Mock(side_effect=raised)
+        with pytest.raises(ComponentFailed, match=f"task 'fragile' failed to {does}: {type(raised).__name__}"):
+            getattr(fragile, method)(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("method", "returned", "problem"),
+    [
+        ("summarize", ["x"], "it returned list where a mapping of names to numbers was due"),
+        ("summarize", {"y": 1.0}, r"metric 'x' is not in the result \(return None"),
+        ("summarize", {"x": 1.0, "y": 1.0}, "it has no metric 'y'"),
+        ("summarize", {"x": math.nan}, r"metric 'x' is nan \(.*return None"),
+        ("summarize", {"x": "loud"}, r"metric 'x' is 'loud' \(give a number"),
+        ("intervals", {"x": [1.0, 2.0, 3.0]}, "the interval of 'x' has 3 ends"),
+        ("charts", ["a chart"], "it returned str where a chart was due"),
+        ("sound", "a sound", "it returned str where Audio was due"),
+    ],
+)
+def test_what_a_task_returns_is_checked(method: str, returned: object, problem: str, fragile: Task) -> None:
+    fragile.does = lambda: returned
+    arguments = {"charts": ([], []), "sound": (Input(name="a", measure="m"), 1.0)}.get(method, ([],))
+    with pytest.raises(ContractViolation, match=f"task 'fragile' failed to .*: {problem}"):
+        getattr(fragile, method)(*arguments)
+
+
+def test_a_task_without_its_attributes_is_no_whole_task(fragile: Task) -> None:
+    with pytest.raises(BrokenPlugin, match=r"task 'bare': .* it is no whole task: its metrics is None"):
+        load_task("bare")
+
+
+def test_two_inputs_of_one_name_are_refused(fragile: Task) -> None:
+    with pytest.raises(SuiteError, match="task 'fragile' failed to make its inputs: 2 inputs are called 'one'"):
+        fragile.inputs({"names": ["one", "other", "one"]}, None)
+
+
+def test_rows_of_a_plugins_task(
+    fragile: Task, install: Callable[[str, dict[str, str]], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["single", "text", "leaving", "last"]
+    suite = Suite(name="s", task="fragile", title="S", competitors=[Competitor(component="random")],
+                  settings={"names": names})  # fmt: skip
+    known: list[bool] = []
+
+    def rows() -> list[Row]:
+        known.clear()
+        return list(run(suite, tmp_path, heard=lambda row, was_there, *_: known.append(was_there)).rows)
+
+    single, text, leaving, last = rows()
+    # That it fails in the warm-up says nothing of the inputs, only its time of loading is not known.
+    assert (single.status, single.values, single.load_s) == ("ok", {"x": 0.5}, None)
+    assert (text.status, leaving.status, last.status) == ("failed", "failed", "ok")
+    assert "task 'fragile' failed to measure: x is 'loud' (give a number)" in text.reason
+    assert "task 'fragile' failed to measure: SystemExit" in leaving.reason
+    assert known == [False] * 4
+    rows()
+    assert known == [True] * 4
+    monkeypatch.setenv("ACME_MADE_BY", "another stretcher")
+    rows()
+    assert known == [False] * 4
+    # Anything in the package may have changed what is measured.
+    (tmp_path / "acme_fragile" / "acme_fragile" / "more.py").write_text("")
+    del sys.modules["acme_fragile"]
+    rows()
+    assert known == [False] * 4

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import attrs
 import numpy as np
@@ -19,6 +20,8 @@ import soundfile
 from scipy import stats
 
 from mashkit.bench.audition import EXCERPT_S, NothingToHear, picks_of, sounds
+from mashkit.bench.collections import Choice
+from mashkit.bench.generators import GeneratorTask
 from mashkit.bench.page import page, publish
 from mashkit.bench.records import Row
 from mashkit.bench.results import Result, read_result, rows_path
@@ -26,7 +29,7 @@ from mashkit.bench.runner import recomputed, run
 from mashkit.bench.scorers import HEADLINES, TWIN_METRICS, ScorerTask
 from mashkit.bench.suite import Competitor, Suite, load_suite
 from mashkit.bench.tables import SuiteError
-from mashkit.bench.tasks import Input, InputLost
+from mashkit.bench.tasks import Input, InputLost, digest_of_all
 from mashkit.cli import main
 from mashkit.errors import UnknownComponent
 from mashkit.pipeline import Kit
@@ -555,3 +558,49 @@ def test_smoke_with_a_strangers_scorer(tmp_path: Path, capsys: pytest.CaptureFix
     assert all(one.rank for one in result.competitors)
     assert metrics(result, "amu")["auc"] > 60
     assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".html", ".md", ".jsonl", ".parquet"}
+
+
+def test_rows_depend_on_the_code_that_renders_and_separates_and_results_do_not(
+    light: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {
+        **SETTINGS, "vocals": 1, "groups": ["paper", "controlled"], "stretcher": "turntable",
+        "other_stretcher": "steady-turntable", "other_separator": "thirds", "seed": 1,
+    }  # fmt: skip
+    monkeypatch.setattr("mashkit.bench.scorers.separated_by", mock.Mock())  # inputs need to know only that it can
+    made: dict[str, list[Input]] = {}
+    for changed in ("", "turntable", "steady-turntable", "thirds"):
+        monkeypatch.setattr(
+            "mashkit.bench.identity.code_sha256", lambda one, changed=changed: str(one.info.name == changed)
+        )
+        made[changed] = ScorerTask().inputs(settings, None)
+    assert len({digest_of_all(inputs) for inputs in made.values()}) == 1
+    before = {given.name: given for given in made.pop("") if not given.missing}
+
+    def depending_on(changed: str) -> set[str]:
+        return {
+            given.name for given in made[changed] if not given.missing and given.made_by != before[given.name].made_by
+        }
+
+    others = {name: {one for one in before if f": {name}, " in one} for name in (
+        "stretcher steady-turntable", "separator thirds"
+    )}  # fmt: skip
+    assert all(others.values())
+    assert depending_on("steady-turntable") == others["stretcher steady-turntable"]
+    assert depending_on("thirds") == others["separator thirds"]
+    assert depending_on("turntable") == set(before) - others["stretcher steady-turntable"]
+
+
+def test_rows_depend_on_what_is_known_of_clips_and_on_who_found_it() -> None:
+    collection = Choice(name="rendered", data=None, seed=0, songs=2).open()
+    one, other = collection.clips
+    changed = attrs.evolve(one, analysis=attrs.evolve(one.analysis, tempo=99.0))
+    plain = collection.made_by([one.id])
+    assert plain == collection.made_by([one.id]) != collection.made_by([other.id])
+    with mock.patch.object(collection.source, "clip", return_value=changed):
+        assert collection.made_by([one.id]) != plain
+    with mock.patch.object(collection.source, "provenance", return_value=[{"name": "thirds", "version": "2"}]):
+        assert collection.made_by([one.id]) != plain
+    assert {given.made_by for given in GeneratorTask().inputs({"collection": "rendered", "plans": 2}, None)} == {
+        tuple(Choice(name="rendered", data=None, seed=0).open().made_by(f"rendered-0-{one}" for one in range(1, 13)))
+    }

@@ -17,9 +17,9 @@ import attrs
 import numpy as np
 import pytest
 
-from mashkit import models
+from mashkit import hookimpl, models
 from mashkit.cli import main
-from mashkit.errors import DuplicateComponent, OutputError
+from mashkit.errors import OutputError, PluginWarning
 from mashkit.locks import lock
 from mashkit.models import ModelError, WeightFile, file_sha256, pull, require, status
 from mashkit.registry import Registry
@@ -310,14 +310,22 @@ def test_a_hash_for_a_record_is_computed_again_when_the_file_changes(tmp_path: P
     assert file_sha256(file) != SHA256
 
 
-def test_two_plugins_with_one_name(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_plugins_with_one_name_are_left_out_and_noted(server: Server) -> None:
+    class Acme:
+        def __init__(self, **more: str) -> None:
+            self._files = [weights(server), weights(server, "other.th", **more)]
+
+        @hookimpl
+        def mashkit_register_weights(self) -> list[WeightFile]:
+            return self._files
+
     registry = Registry()
-    hook = registry.plugins.hook.mashkit_register_weights
-    files = [[weights(server)], [weights(server, sha256="0" * 64)]]
-    monkeypatch.setattr(registry.plugins, "hook", type("Hooks", (), {"mashkit_register_weights": lambda: files}))
-    with pytest.raises(DuplicateComponent, match="acme/net"):
-        registry.weights()
-    assert hook is not None
+    registry.plugins.register(Acme(), name="acme:one")
+    registry.plugins.register(Acme(sha256="0" * 64), name="rival:two")
+    with pytest.warns(PluginWarning, match=r"weight file .* is registered by acme and rival; it is left out"):
+        names = [one.name for one in registry.weights()]
+    assert "acme/other.th" not in names
+    assert names.count(weights(server).name) == 1  # both register the same file
 
 
 def test_verify_says_with_its_exit_status_that_a_file_is_damaged(

@@ -20,6 +20,7 @@ import numpy as np
 
 from mashkit.bench.charts import Chart, RowChart, has_values
 from mashkit.bench.collections import Choice, CollectionMissing, reopen
+from mashkit.bench.identity import identity_of
 from mashkit.bench.ranking import Metric
 from mashkit.bench.records import Entry, Row, by_label, collect
 from mashkit.bench.tables import from_table
@@ -118,14 +119,18 @@ class AlignmentTask(Task):
         """Return each plan twice; ``settings`` are those of :class:`Settings`."""
         asked = from_table(Settings, settings, "settings")
         count, seed = asked.plans, asked.seed
-        drifting = _drifting()
-        found = _inputs("drifting", drifting.clips, min(count, len(drifting.clips)), seed)
+        drifting, heard_by = _drifting(), identity_of(_analyzer())
+        found = _inputs("drifting", drifting.clips, min(count, len(drifting.clips)), seed, made_by=[heard_by])
         for name in REAL:
             choice = Choice(name=name, data=data, seed=seed)
             try:
                 collection = choice.open()
-                found += collection.left_out()
-                found += _inputs(name, collection.clips, count, seed, collection.files, **choice.to_input())
+                # A song that two collections have is left out once.
+                found += [one for one in collection.left_out() if one not in found]
+                made_by = [heard_by, *collection.made_by(clip.id for clip in collection.clips)]
+                found += _inputs(
+                    name, collection.clips, count, seed, collection.files, **choice.to_input(), made_by=made_by
+                )
             except (CollectionMissing, GenerationError) as error:
                 found += [
                     Input(name=f"{name}, {title}", measure=f"{name} {alignment}", missing=str(error))
@@ -224,6 +229,7 @@ def _inputs(
     *,
     parameters: Mapping[str, Any] | None = None,
     place: Mapping[str, Any] | None = None,
+    made_by: Sequence[str] = (),
 ) -> list[Input]:
     """Return the plans that the default generator draws of a collection, each along beat maps and at one speed."""
     generator, steady = Kit().generator, Kit(options={"generator": {"align": "speed"}}).generator
@@ -238,6 +244,7 @@ def _inputs(
                 parameters={**(parameters or {}), "plan": plans[alignment].to_dict()},
                 files=[path for clip in used for path in (files or {}).get(clip.id, ())],
                 place=place or {},
+                made_by=made_by,
             )
             for alignment, title in ALIGNMENTS.items()
         ]

@@ -16,8 +16,9 @@ import soundfile
 
 from mashkit.audio.files import resample
 from mashkit.bench.records import by_label
+from mashkit.bench.registered import installed
 from mashkit.bench.results import Result
-from mashkit.bench.tasks import Pick, Task, digest_of_all, load_task
+from mashkit.bench.tasks import InputLost, Pick, Task, digest_of_all, load_task
 from mashkit.components import Component
 from mashkit.errors import MashkitError, UsageError
 from mashkit.registry import Registry
@@ -56,7 +57,7 @@ def sounds(
     -------
     dict of str to str
         :attr:`Pick.sound` → a data URL. Sounds that cannot be rendered any more are left out, and so are all sounds of
-        a competitor that cannot be created here.
+        a competitor that cannot be created here. If a task or a component fails, its sound is left out with a note.
 
     Raises
     ------
@@ -86,12 +87,16 @@ def sounds(
                 chosen = competitors[label]
                 component = Registry().create(task.kind, chosen.component, chosen.options)
         for (name, in_parts), picks in groups.items():
-            with contextlib.suppress(MashkitError):
+            try:
                 if not in_parts:
                     made[picks[0].sound] = data_url(task.sound(by_name[name], EXCERPT_S))
                 elif component is not None or not label:
                     parts = task.parts(component, by_name[name], EXCERPT_S)
                     made |= {pick.sound: data_url(parts[pick.part]) for pick in picks if pick.part in parts}
+            except InputLost:
+                pass
+            except MashkitError as error:
+                installed().note(f"a sound is left out: {error}")
             for pick in picks:
                 done += 1
                 heard(pick.sound, done, len(wanted))

@@ -21,11 +21,13 @@ from mashkit.arguments import default_cache
 from mashkit.atomicfile import write_json
 from mashkit.audio.files import AUDIO_SUFFIXES, save
 from mashkit.bench import rendered
+from mashkit.bench.identity import plugins_code
 from mashkit.bench.multitracks import MultitrackSource, find_multitracks, measured, stem_files
 from mashkit.bench.registered import collections, labels_of, opener_of, with_clips
 from mashkit.bench.tasks import Input, InputLost
 from mashkit.builtin.benchmarks import RENDERED_SONGS
 from mashkit.catalog import Catalog
+from mashkit.components import plain
 from mashkit.components.fence import plugin_code
 from mashkit.errors import BrokenPlugin, CatalogError, MashkitError, suggestion
 from mashkit.hookspecs import CollectionInfo, StageEvent
@@ -71,6 +73,14 @@ class Collection:
     def recording(self, clip: Clip) -> str:
         """Return the recording that a clip was cut from; the text is empty for a clip without files, which is made."""
         return self.recordings.get(clip.id, clip.title) if self.files.get(clip.id) else ""
+
+    def made_by(self, clip_ids: Iterable[str]) -> list[str]:
+        """Return hashes of what is known of clips, of who made their stems, and of the code of a plugin's source."""
+        ids = list(dict.fromkeys(clip_ids))
+        # Paths differ between machines, and say nothing of the sound.
+        known = [{**self.source.clip(clip_id).to_dict(), "source": ""} for clip_id in ids]
+        whole = json.dumps([known, [plain(one) for one in self.source.provenance(ids)]], sort_keys=True)
+        return [hashlib.sha256(whole.encode()).hexdigest(), *plugins_code(type(self.source))]
 
     def left_out(self) -> list[Input]:
         """Return a missing input for each song that could not be used, so that every result names it."""

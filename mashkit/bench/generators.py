@@ -176,11 +176,11 @@ class GeneratorTask(Task):
         except CollectionMissing as error:
             return [Input(name=str(one), measure=str(one), missing=str(error)) for one in asked.conditions]
         files = list(dict.fromkeys(path for paths in collection.files.values() for path in paths))
-        made = choice.to_input()
+        made, made_by = choice.to_input(), collection.made_by(clip.id for clip in collection.clips)
         drawn = [
             Input(
                 name=str(condition), measure=str(condition), files=files,
-                parameters={**made["parameters"], "plans": asked.plans}, place=made["place"],
+                parameters={**made["parameters"], "plans": asked.plans}, place=made["place"], made_by=made_by,
             )
             for condition in asked.conditions
         ]  # fmt: skip

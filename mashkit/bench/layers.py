@@ -17,6 +17,7 @@ from pathlib import Path
 import attrs
 import numpy as np
 
+from mashkit.bench.identity import identity_of
 from mashkit.bench.tasks import Elapsed, stopwatch
 from mashkit.interfaces.stretcher import Stretcher
 from mashkit.mashup import ClipSource
@@ -89,7 +90,7 @@ class SharedRenderer(Renderer):
     def __init__(self, source: ClipSource, stretcher: Stretcher, store: LayerStore, *, cache_bytes: int) -> None:
         super().__init__(source, stretcher, cache_bytes=cache_bytes)
         self._store = store
-        self._made_by = stretcher.fingerprint()
+        self._made_by = identity_of(stretcher)
         self._inside, self._charged = Elapsed(), Elapsed()
 
     def settled(self, elapsed: Elapsed) -> tuple[Elapsed, Elapsed]:

@@ -22,6 +22,7 @@ from mashkit.bench.records import Entry, Row, judged_by, shared_by
 from mashkit.bench.results import Result, value_names, write_result
 from mashkit.bench.statistics import SIGNIFICANT, Comparison
 from mashkit.bench.tasks import Cell, Literature, Pick, Table, load_task
+from mashkit.components.fence import plugin_code
 from mashkit.pages import MINUS, NONE, number, text
 
 LONG = 40
@@ -75,7 +76,8 @@ def page(result: Result, sounds: Mapping[str, str] | None = None) -> str:
     """
     suite, metrics, competitors, rows = result.suite, result.metrics, result.competitors, result.rows
     task = load_task(suite.task)
-    charts = task.charts(result.measured, judged_by(rows))
+    with plugin_code(f"task {suite.task!r}: its charts cannot be drawn"):
+        charts = [_figure(chart) for chart in task.charts(result.measured, judged_by(rows))]
     machine, versions = result.machine, result.environment
     measured = sum(row.ok for row in rows)
     main = pages.filled(
@@ -85,7 +87,7 @@ def page(result: Result, sounds: Mapping[str, str] | None = None) -> str:
         f"its column. {NONE}: not measured or not provided. "
         + text(" ".join([*_small_print(result), *trained_on(result)])),
         table=_table(result),
-        charts="\n".join(_figure(chart) for chart in charts),
+        charts="\n".join(charts),
         tables=_tables(task.tables(result.measured, rows)),
         literature=_literature(task.literature),
         comparisons=_comparisons(metrics, result.comparisons, suite.baseline),

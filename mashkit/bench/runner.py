@@ -25,6 +25,7 @@ from typing import Any, TypeAlias
 import attrs
 
 from mashkit.atomicfile import require_writable_folder, write_text
+from mashkit.bench.identity import plugins_code
 from mashkit.bench.ranking import RULES, Metric, Standing, standings
 from mashkit.bench.records import (
     FAILED,
@@ -220,8 +221,8 @@ def _prepared(
         why = "; ".join(dict.fromkeys(given.missing for given in inputs))
         raise SuiteError(f"suite {suite.name!r} finds nothing to measure here: {why}", "see `mashkit bench data`")
     book = _Book(folder / f"{suite.name}.rows.jsonl")
-    digests = {given.name: given.digest() for given in inputs}
-    known = _Known(suite.digest(), task.version, digests, book.rows, _places(data))
+    whole: list[str | int] = [suite.digest(), task.version, *plugins_code(type(task))]
+    known = _Known(whole, {given.name: [given.digest(), *given.made_by] for given in inputs}, book.rows, _places(data))
     # Nobody shares anything with a single competitor.
     scratch = folder / f"{suite.name}.scratch" if len(suite.competitors) > 1 else None
     matches = [_Match(suite, task, registry, one, absent[one.label], known, scratch) for one in suite.competitors]
@@ -339,11 +340,12 @@ class _Lost(MashkitError):
 
 @attrs.frozen
 class _Known:
-    """What all rows depend on, the rows there are, and the folders that are no reader's business."""
+    """What rows depend on besides the competitor, the rows there are, and the folders that are no reader's business."""
 
-    suite: str
-    version: int
-    digests: Mapping[str, str]
+    whole: Sequence[str | int]
+    """What all rows depend on."""
+    inputs: Mapping[str, Sequence[str]]
+    """What the rows of each input depend on."""
     rows: Mapping[str, Row]
     places: Mapping[str, str]
 
@@ -453,7 +455,7 @@ class _Match:
 
     def _row(self, identity: str, given: Input, status: str, reason: str) -> Row:
         reason, known = self.known.passed_on(reason), self.known
-        parts = [known.suite, known.version, self.competitor.label, known.digests.get(given.name, EVERYTHING)]
+        parts = [*known.whole, self.competitor.label, *known.inputs.get(given.name, [EVERYTHING])]
         # Without a component, or an input, to tell it apart, what is known is only why there is none.
         parts.append(identity if identity and not given.missing else f"{status}: {reason}")
         return Row(

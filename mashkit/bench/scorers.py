@@ -29,6 +29,7 @@ from mashkit.bench.collections import (
     reopen,
     separated_by,
 )
+from mashkit.bench.identity import identity_of
 from mashkit.bench.layers import LAYERS_BYTES, LayerStore, SharedRenderer
 from mashkit.bench.protocols import (
     CONTROL,
@@ -266,7 +267,7 @@ class ScorerTask(Task):
         """Return every plan once; ``settings`` are those of :class:`Settings`."""
         asked = from_table(Settings, settings, "settings")
         # Before a collection is separated: who cannot stretch the plans leaves nothing to score.
-        Kit(stretcher=asked.stretcher).stretcher  # noqa: B018 — only to see whether it can be made
+        rendered_by = identity_of(Kit(stretcher=asked.stretcher).stretcher)
         choice = Choice(name=asked.collection, data=data, seed=asked.seed, songs=asked.songs)
         try:
             collection = choice.open()
@@ -274,7 +275,7 @@ class ScorerTask(Task):
             return [Input(name=group, measure=group, missing=str(error)) for group in asked.groups]
         counts = Counts(vocals=asked.vocals, matched=asked.matched, negatives=asked.negatives, groups=asked.groups)
         found = list(protocols.examples(collection.clips, counts, asked.seed, asked.plan_seeds))
-        inputs = _Inputs(collection, choice, {"stretcher": asked.stretcher, "separator": ""})
+        inputs = _Inputs(collection, choice, {"stretcher": asked.stretcher, "separator": ""}, rendered_by)
         inputs.add_all(found)
         if not found:
             known = "no vocal of collection {!r} has a key, a tempo and downbeats"
@@ -291,15 +292,16 @@ class ScorerTask(Task):
         """Add the same plans with another stretcher or separator."""
         try:
             if kind == "stretcher":
-                Kit(stretcher=other).stretcher  # noqa: B018 — only to see whether it can be made
+                made_by = identity_of(Kit(stretcher=other).stretcher)
             else:
+                made_by = identity_of(Kit(separator=other).separator)
                 separated_by(choice, other)
         except MashkitError as error:
             inputs.missing(f"other {kind}", f"other {kind}", str(error))
             return
         renamed = {"separator": f"~{other}"}.get(kind, "")
         for one in robust:
-            inputs.add_other(one, kind, other, renamed)
+            inputs.add_other(one, kind, other, renamed, made_by)
 
     def batches(self, inputs: Sequence[Input]) -> list[list[Input]]:
         """Return the inputs in parts whose stretched layers all fit :data:`mashkit.bench.layers.LAYERS_BYTES`."""
@@ -317,11 +319,6 @@ class ScorerTask(Task):
     # --------------------------------------------------------------------------------------------------- measuring
     def warm_up(self, component: Component) -> None:
         """Score a few seconds of a rendered song."""
-        if isinstance(component, RelativeScorer):
-            raise UsageError(
-                f"scorer {component.info.name!r} compares mashups, and this benchmark scores them one by one",
-                "measure what it is made of",
-            )
         source = RenderedSource(0, 1)
         clip = source.clips[0]
         layers = [Layer(role=role, clip_id=clip.id) for role in Role]
@@ -330,6 +327,11 @@ class ScorerTask(Task):
 
     def measure(self, component: Component, given: Input) -> dict[str, float]:
         """Return the score of the input's plan, 1 if it is a probability or else 0, the score's parts, and its cost."""
+        if isinstance(component, RelativeScorer):
+            raise UsageError(
+                f"scorer {component.info.name!r} compares mashups, and this benchmark scores them one by one",
+                "measure what it is made of",
+            )
         mashup = _mashup(given, self.scratch)
         with stopwatch() as elapsed:
             (score,) = cast("Scorer", component).score([mashup])
@@ -500,7 +502,9 @@ def _is_robust(example: Example) -> bool:
 class _Inputs:
     """The inputs; a plan that serves several groups is one input and is scored once."""
 
-    def __init__(self, collection: Collection, choice: Choice, how: Mapping[str, Any]) -> None:
+    def __init__(self, collection: Collection, choice: Choice, how: Mapping[str, Any], rendered_by: str) -> None:
+        self._rendered_by = rendered_by
+        self._cut_by = {clip.id: collection.made_by([clip.id]) for clip in collection.clips}
         self.made: list[Input] = []
         self._files = collection.files
         self._recordings = {clip.id: collection.recording(clip) for clip in collection.clips}
@@ -539,10 +543,22 @@ class _Inputs:
                 self.made[at] = attrs.evolve(known, facts={**known.facts, "uses": [*uses, use]})
             return
         self._plans[one.plan.id] = len(self.made)
-        self.made.append(self._input(one, one.plan, self._how, [use], f"{one.group}, {one.part}"))
+        made = self._input(one, one.plan, self._how, [use], f"{one.group}, {one.part}")
+        self.made.append(attrs.evolve(made, made_by=[self._rendered_by, *made.made_by]))
 
-    def add_other(self, one: Example, kind: str, other: str, renamed: str) -> None:
-        """Add a plan again with another stretcher or separator; ``renamed`` follows the ids of its clips."""
+    def add_other(self, one: Example, kind: str, other: str, renamed: str, made_by: str) -> None:
+        """Add a plan again with another stretcher or separator.
+
+        Parameters
+        ----------
+        one : Example
+        kind, other : str
+            "stretcher" or "separator", and the name of the other one.
+        renamed : str
+            Follows the ids of the plan's clips.
+        made_by : str
+            Hash of the other one.
+        """
         plan = attrs.evolve(
             one.plan, layers=[attrs.evolve(layer, clip_id=layer.clip_id + renamed) for layer in one.plan.layers]
         )
@@ -550,7 +566,9 @@ class _Inputs:
         made = self._input(
             one, plan, {**self._how, kind: other}, [[f"other {kind}", one.part]], f"{kind} {other}, {one.part}"
         )
-        self.made.append(attrs.evolve(made, facts={**made.facts, "same_as": base.name}))
+        used = [made_by] if kind == "stretcher" else [self._rendered_by, made_by]
+        facts = {**made.facts, "same_as": base.name}
+        self.made.append(attrs.evolve(made, facts=facts, made_by=[*used, *made.made_by]))
 
     def _input(self, one: Example, plan: MashupPlan, how: Mapping[str, Any], uses: list[list[Any]], what: str) -> Input:
         clips = dict.fromkeys(layer.clip_id for layer in one.plan.layers)
@@ -562,6 +580,7 @@ class _Inputs:
             place=self._choice["place"],
             files=list(files),
             songs=list(dict.fromkeys(filter(None, (self._recordings[clip_id] for clip_id in clips)))),
+            made_by=list(dict.fromkeys(made_by for clip_id in clips for made_by in self._cut_by[clip_id])),
             facts={
                 "uses": uses,
                 "song": one.vocal.song,

@@ -16,7 +16,8 @@ from mashkit.arguments import named_text, parts_of
 from mashkit.bench.records import SuiteRecord, names_files
 from mashkit.bench.registered import installed, tasks
 from mashkit.bench.tables import SuiteError, from_table
-from mashkit.errors import DuplicateComponent, suggestion
+from mashkit.discovery import by_name
+from mashkit.errors import suggestion
 from mashkit.paths import path_text
 from mashkit.types import as_tuple, frozen_mapping
 
@@ -259,24 +260,18 @@ class Suite:
 
 
 def known_suites() -> dict[str, Suite]:
-    """Return the suites that mashkit and its plugins bring, by name; a suite that cannot be read is left out and noted.
+    """Return the suites that mashkit and its plugins bring, by name, sorted.
 
-    Raises
-    ------
-    DuplicateComponent
-        If two suites have one name.
+    A suite that cannot be read is left out and noted. Of different suites of one name, mashkit's own is returned, or
+    none, with a note.
     """
-    found: dict[str, Suite] = {}
-    for file in installed().suites():
+    found: list[tuple[str, Suite]] = []
+    for owner, file in installed().suites_by_owner():
         try:
-            suite = _suite_in(file.read_text(encoding="utf-8"), str(file))
+            found.append((owner, _suite_in(file.read_text(encoding="utf-8"), str(file))))
         except (SuiteError, OSError, UnicodeDecodeError) as error:
             installed().note(f"a plugin's suite is left out: {error}")
-            continue
-        if suite.name in found:
-            raise DuplicateComponent(f"suite {suite.name!r} is registered twice", "uninstall one of the plugins")
-        found[suite.name] = suite
-    return found
+    return by_name("suite", found, installed().note)
 
 
 def load_suite(name_or_path: str) -> Suite:

@@ -13,7 +13,7 @@ import json
 import os
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -25,7 +25,8 @@ from mashkit.bench.records import Entry, Row
 from mashkit.bench.registered import tasks
 from mashkit.bench.statistics import Comparison
 from mashkit.bench.tables import SuiteError
-from mashkit.components import Component
+from mashkit.components import KINDS, Component
+from mashkit.components.fence import plugin_code
 from mashkit.discovery import imported
 from mashkit.errors import BrokenPlugin, MashkitError, suggestion
 from mashkit.models import file_sha256
@@ -67,6 +68,10 @@ class Input:
     songs : tuple of str
         The recordings in the input, each as "artist - title" or the title alone: a competitor that was trained on one
         of them is not judged by the input. Empty for an input that is made from a seed.
+    made_by : tuple of str
+        Hashes of the components and the code that make the input's sound (:mod:`mashkit.bench.identity`). A row is
+        measured again if they change. They are no part of the input's hash, so that results of different versions can
+        be compared.
     """
 
     name: str
@@ -78,6 +83,7 @@ class Input:
     place: Mapping[str, Any] = attrs.field(factory=dict, converter=frozen_mapping)
     facts: Mapping[str, Any] = attrs.field(factory=dict, converter=frozen_mapping)
     songs: tuple[str, ...] = attrs.field(default=(), converter=as_tuple)
+    made_by: tuple[str, ...] = attrs.field(default=(), converter=as_tuple)
 
     def songs_among(self, names: Iterable[str]) -> list[str]:
         """Return those songs of the input that are among the songs of these names."""
@@ -199,7 +205,10 @@ class Task(ABC):
     kind: ClassVar[str]
     summary: ClassVar[str]
     version: ClassVar[int]
-    """To be raised when an input is measured in another way: rows of another version are measured again."""
+    """To be raised when an input is measured in another way: rows of another version are measured again.
+
+    Rows of a plugin's task are also measured again when the code of its package changes.
+    """
     metrics: ClassVar[Sequence[Metric]]
     literature: ClassVar[Literature | None] = None
     heard: ClassVar[tuple[str, str]] = (
@@ -374,13 +383,20 @@ def metric_chart(competitors: Sequence[Entry], names: Mapping[str, str], **drawn
 def load_task(name: str) -> Task:
     """Import a task by its name.
 
+    Returns
+    -------
+    Task
+        Any error of its methods is an error of mashkit that names the task: see :mod:`mashkit.bench.fenced`.
+
     Raises
     ------
     SuiteError
         If no plugin brings a task of this name.
     BrokenPlugin
-        If the task cannot be imported, or is no whole task.
+        If the task cannot be imported or made, or is no whole task.
     """
+    from mashkit.bench.fenced import fenced  # here, because it needs this module
+
     known = tasks()
     if name not in known:
         raise SuiteError(f"no task is called {name!r}", suggestion(name, known))
@@ -389,7 +405,21 @@ def load_task(name: str) -> Task:
     cls = imported(target, what)
     if not (isinstance(cls, type) and issubclass(cls, Task)) or inspect.isabstract(cls):
         raise BrokenPlugin(f"{what}: it is no whole task", "tell its authors")
-    return cls()
+    for attribute, right in _ATTRIBUTES.items():
+        value = getattr(cls, attribute, None)
+        if not right(value):
+            raise BrokenPlugin(f"{what}: it is no whole task: its {attribute} is {value!r}", "tell its authors")
+    with plugin_code(what, BrokenPlugin):
+        return fenced(name, cls)()
+
+
+_ATTRIBUTES: Mapping[str, Callable[[Any], bool]] = {
+    "kind": lambda value: value in KINDS,
+    "summary": lambda value: isinstance(value, str),
+    "version": lambda value: isinstance(value, int),
+    "metrics": lambda value: isinstance(value, Sequence) and all(isinstance(one, Metric) for one in value),
+}
+"""Attribute of a task's class → whether its value is right."""
 
 
 @attrs.define

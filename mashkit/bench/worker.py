@@ -5,7 +5,7 @@ Light on import: the number of threads has to be set before any numerical librar
 
 from __future__ import annotations
 
-import json
+import contextlib
 import math
 import os
 import sys
@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 READY = "ready"
 """Status of the first answer: everything is imported that is not the competitor."""
 WARM = "warm"
-"""Status of an answer before the first outcome: the competitor has been used once, and what it loads then is loaded."""
+"""Status of an answer before the first outcome: the competitor has been used once, and what it loads then is loaded.
+
+It comes if the first use failed, too.
+"""
 
 
 @attrs.frozen
@@ -57,6 +60,7 @@ def serve(parent: Parent) -> None:
     """
     # CPU seconds are compared, and --jobs is the parallelism here.
     os.environ.update(thread_variables(1))
+    from mashkit.bench.identity import identity_of
     from mashkit.bench.records import FAILED, OK, UNAVAILABLE
     from mashkit.bench.tasks import load_task, stopwatch
     from mashkit.errors import ComponentUnavailable, MashkitError
@@ -73,43 +77,26 @@ def serve(parent: Parent) -> None:
         with stopwatch() as loading:
             component = assignment.registry.create(assignment.kind, assignment.component, assignment.options)
             described = component.described()
-            with component.backend_call("say what it was trained on"):
-                trained_on = [str(name) for name in component.trained_on()]
+            trained_on = list(component.recordings())
+        identity = identity_of(component)
     except ComponentUnavailable as error:
         send({"status": UNAVAILABLE, "reason": str(error)})
         return
     except MashkitError as error:
         send({"status": FAILED, "reason": str(error)})
         return
-    known = {"described": described, "trained_on": trained_on, "identity": _identity(component)}
-    send({"status": OK, **known})
+    send({"status": OK, "described": described, "trained_on": trained_on, "identity": identity})
+    given: Input = unpack(parent.receive())
     load_s: float | None = None
+    # What cannot be used for a few seconds may still be used for an input. How long it takes to load is then not known.
+    with contextlib.suppress(MashkitError):
+        with stopwatch() as first_use:
+            task.warm_up(component)
+        load_s = loading.wall_s + first_use.wall_s
+    send({"status": WARM})
     while True:
-        given: Input = unpack(parent.receive())
-        if load_s is None:
-            try:
-                with stopwatch() as first_use:
-                    task.warm_up(component)
-            except MashkitError as error:
-                send({"status": FAILED, "reason": f"on first use: {error}"})
-                continue
-            load_s = loading.wall_s + first_use.wall_s
-            send({"status": WARM})
         send(_outcome(task, component, given) | {"load_s": load_s})
-
-
-def _identity(component: Component) -> str:
-    """Return a sha256 that changes with the component, all its options, its abilities, and its code.
-
-    While a plugin is being written its version stays the same: the code is what tells one measurement from the next.
-    """
-    import hashlib
-
-    from mashkit.components import plain
-    from mashkit.components.code import code_sha256
-
-    whole = [plain(component.describe()), sorted(component.info.provides), code_sha256(component)]
-    return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
+        given = unpack(parent.receive())
 
 
 def _outcome(task: Task, component: Component, given: Input) -> dict[str, Any]:

@@ -294,13 +294,21 @@ def _list(arguments: argparse.Namespace) -> int:
     from mashkit.bench.registered import tasks as known_tasks
     from mashkit.bench.suite import known_suites
     from mashkit.bench.tasks import load_task
-    from mashkit.cli.console import print_json, print_table
+    from mashkit.cli.console import print_json, print_table, say
+    from mashkit.errors import MashkitError
 
     suites = [
         {"name": suite.name, "task": suite.task, "competitors": len(suite.competitors), "summary": suite.summary}
         for suite in known_suites().values()
     ]
-    tasks = [{"name": name, "kind": (task := load_task(name)).kind, "summary": task.summary} for name in known_tasks()]
+    tasks = []
+    for name in known_tasks():
+        try:
+            task = load_task(name)
+        except MashkitError as error:  # the other tasks can be used
+            say(f"left out: {error}")
+            continue
+        tasks.append({"name": name, "kind": task.kind, "summary": task.summary})
     if arguments.json:
         print_json({"suites": suites, "tasks": tasks})
         return DONE
