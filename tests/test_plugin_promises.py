@@ -19,7 +19,7 @@ from mashkit.cliptable import ClipTable
 from mashkit.components import Component, Origin
 from mashkit.components.fence import plugin_code
 from mashkit.composite import CachedScorer
-from mashkit.errors import ComponentFailed, ContractViolation, GenerationError, UsageError
+from mashkit.errors import AnalysisError, ComponentFailed, ContractViolation, GenerationError, UsageError
 from mashkit.generation import Mixture
 from mashkit.rendering.renderer import Renderer
 from mashkit.synthetic.source import SyntheticSource
@@ -274,6 +274,18 @@ def test_a_value_that_a_plugin_makes_wrongly_is_the_plugins_failure(make: Callab
         make()
     with pytest.raises(UsageError, match="my option"), plugin_code("plugin acme failed to plan"):
         raise UsageError("my option is bad")
+
+
+def test_what_the_users_data_lack_is_not_the_plugins_failure(source: SyntheticSource) -> None:
+    clip = source.clips[0]
+    bare = attrs.evolve(clip, analysis=attrs.evolve(clip.analysis, beats=None, downbeats=None))
+    with pytest.raises(AnalysisError, match="has no beats"), plugin_code("plugin acme failed to score"):
+        bare.require("beats")
+    with (
+        pytest.raises(ContractViolation, match="plugin acme failed to separate"),
+        plugin_code("plugin acme failed to separate"),
+    ):
+        Audio(np.zeros(3, np.float32), 44_100)
 
 
 def test_an_interrupt_that_a_plugin_keeps_and_raises_again_ends() -> None:

@@ -28,7 +28,15 @@ import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any, TextIO, TypeVar, cast
 
-from mashkit.errors import ComponentError, ComponentFailed, ContractViolation, MashkitError, contained
+from mashkit.errors import (
+    AudioError,
+    ComponentError,
+    ComponentFailed,
+    ContractViolation,
+    MashkitError,
+    StemError,
+    contained,
+)
 
 T = TypeVar("T")
 
@@ -83,11 +91,21 @@ def plugin_code(what: str, cls: type[MashkitError] = ComponentFailed, *, look: b
 
 
 def _of_a_value(error: MashkitError) -> bool:
-    """Return whether one of mashkit's values, or a check of its arguments, raised an error."""
-    names = [str(frame.f_globals.get("__name__", "")) for frame, _ in traceback.walk_tb(error.__traceback__)]
-    while names and names[-1] in _CHECKS:
-        names.pop()
-    return bool(names) and names[-1].startswith(_VALUES)
+    """Return whether the constructor of one of mashkit's values raised an error, or any method of samples and stems.
+
+    Other methods of values say what the user's data lack: a clip without beats, say.
+    """
+    inner: list[str] = []  # functions of values and of their checks, the innermost first
+    for frame, _ in reversed(list(traceback.walk_tb(error.__traceback__))):
+        module = str(frame.f_globals.get("__name__", ""))
+        of_value = module.startswith(_VALUES)
+        if of_value and isinstance(error, AudioError | StemError):
+            return True
+        # attrs writes constructors, with global names of their own.
+        if not (of_value or module in _CHECKS or frame.f_code.co_filename.startswith("<attrs generated")):
+            break
+        inner.append(frame.f_code.co_name)
+    return not {"__init__", "__attrs_post_init__"}.isdisjoint(inner)
 
 
 def plugin_items(what: str, items: Callable[[], Iterable[T]]) -> Generator[T, None, None]:
