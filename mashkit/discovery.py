@@ -243,6 +243,8 @@ class _Plugins(pluggy.PluginManager):
                     for one in found:
                         if not isinstance(one, cls):
                             raise TypeError(f"{one!r} is not a {cls.__name__}")
+                        if not isinstance(one.name, str):
+                            raise TypeError(f"the name of {one!r} is not text")
             except MashkitError as error:
                 self._note(str(error))
                 return []

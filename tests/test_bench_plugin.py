@@ -17,6 +17,8 @@ pytest.importorskip("matplotlib", reason="needs matplotlib: pip install 'mashkit
 pytest.importorskip("pyarrow", reason="needs pyarrow: pip install 'mashkit[bench]'")
 
 from mashkit.bench import registered
+from mashkit.bench.audition import sounds
+from mashkit.bench.charts import RowChart
 from mashkit.bench.collections import Choice, open_collection
 from mashkit.bench.page import page
 from mashkit.bench.records import Row
@@ -182,7 +184,12 @@ def collection(name, **more):
 
 @pytest.mark.parametrize(
     ("hook", "returned"),
-    [("tasks", "['stretchers']"), ("collections", "1 / 0"), ("suites", "[files('acme_wrong') / 'wrong.toml']")],
+    [
+        ("tasks", "['stretchers']"),
+        ("tasks", "[TaskInfo(name=3, target='a:B')]"),
+        ("collections", "1 / 0"),
+        ("suites", "[files('acme_wrong') / 'wrong.toml']"),
+    ],
 )
 def test_a_broken_hook_costs_its_plugin_and_nobody_else(
     hook: str, returned: str, install: Callable[[str, dict[str, str]], None]
@@ -269,7 +276,7 @@ import os, sys
 import numpy as np
 from mashkit import hookimpl
 from mashkit.bench.ranking import Metric
-from mashkit.bench.tasks import Input, Task
+from mashkit.bench.tasks import Input, Pick, Task
 from mashkit.errors import ComponentFailed
 from mashkit.hookspecs import TaskInfo
 
@@ -295,11 +302,13 @@ class Fragile(Task):
             sys.exit(1)
         return self.told() or {"x": {"text": "loud"}.get(given.name, np.float32(0.5))}
     def summarize(self, rows):
-        return self.told() or {"x": None}
+        return self.told() or {"x": 0.5}
     def intervals(self, rows):
         return self.told() or {}
     def charts(self, competitors, rows):
         return self.told() or []
+    def picks(self, rows):
+        return [Pick(group="g", input=row.input, said="s") for row in rows]
     def sound(self, given, longest_s):
         return self.told()
 
@@ -360,6 +369,29 @@ def test_a_task_without_its_attributes_is_no_whole_task(fragile: Task) -> None:
 def test_two_inputs_of_one_name_are_refused(fragile: Task) -> None:
     with pytest.raises(SuiteError, match="task 'fragile' failed to make its inputs: 2 inputs are called 'one'"):
         fragile.inputs({"names": ["one", "other", "one"]}, None)
+
+
+def test_a_chart_that_cannot_be_drawn_and_a_sound_that_fails_are_the_tasks(
+    fragile: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suite = Suite(name="s", task="fragile", title="S", competitors=[Competitor(component="random")],
+                  settings={"names": ["one"]})  # fmt: skip
+    result = run(suite, tmp_path)
+    with pytest.warns(PluginWarning, match="left out: task 'fragile' failed to make a sound: it returned NoneType"):
+        assert sounds(result, None) == {}
+    chart = RowChart(title="t", caption="c", x_label="x", labels=["a"], series={"s": [1.0, 2.0]})
+    monkeypatch.setattr("mashkit.bench.page.load_task", lambda _: fragile)
+    fragile.does = lambda: [chart]
+    with pytest.raises(ComponentFailed, match="task 'fragile': its charts cannot be drawn: "):
+        page(result)
+
+
+def test_parts_without_an_input_are_refused(fragile: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules["acme_fragile"].Fragile, "batches", lambda self, inputs: [inputs[:1]])
+    suite = Suite(name="s", task="fragile", title="S", competitors=[Competitor(component="random")],
+                  settings={"names": ["one", "other"]})  # fmt: skip
+    with pytest.raises(ContractViolation, match="task 'fragile': its parts do not have every input once"):
+        run(suite, tmp_path)
 
 
 def test_rows_of_a_plugins_task(

@@ -31,7 +31,8 @@ from mashkit.bench.suite import Competitor, Suite, load_suite
 from mashkit.bench.tables import SuiteError
 from mashkit.bench.tasks import Input, InputLost, digest_of_all
 from mashkit.cli import main
-from mashkit.errors import UnknownComponent
+from mashkit.errors import UnknownComponent, UsageError
+from mashkit.interfaces.scorer import RelativeScorer
 from mashkit.pipeline import Kit
 from mashkit.types import MashupPlan
 from rows import row_of
@@ -589,6 +590,14 @@ def test_rows_depend_on_the_code_that_renders_and_separates_and_results_do_not(
     assert depending_on("steady-turntable") == others["stretcher steady-turntable"]
     assert depending_on("thirds") == others["separator thirds"]
     assert depending_on("turntable") == set(before) - others["stretcher steady-turntable"]
+
+
+def test_who_compares_mashups_is_not_asked_about_one() -> None:
+    relative = mock.Mock()
+    relative.__class__, relative.info.name = RelativeScorer, "acme-relative"
+    with pytest.raises(UsageError, match="scorer 'acme-relative' compares mashups, and this benchmark scores them one"):
+        ScorerTask().measure(relative, Input(name="a", measure="m"))
+    assert not relative.score.called
 
 
 def test_rows_depend_on_what_is_known_of_clips_and_on_who_found_it() -> None:

@@ -46,7 +46,7 @@ from mashkit.bench.tables import SuiteError
 from mashkit.bench.tasks import Input, Task, digest_of_all, load_task
 from mashkit.bench.worker import READY, WARM, Assignment
 from mashkit.composite import is_composite
-from mashkit.errors import MashkitError, UnknownComponent, UsageError, suggestion
+from mashkit.errors import ContractViolation, MashkitError, UnknownComponent, UsageError, suggestion
 from mashkit.hookspecs import StageEvent
 from mashkit.registry import Registry
 from mashkit.remote.progress import heard_by
@@ -106,9 +106,14 @@ def run(
         If the folder cannot be written.
     SuiteError
         If the suite's settings make no sense to its task, or nothing of what it measures is here.
+    ComponentFailed, ContractViolation
+        If the task fails, or returns what its interface forbids.
     """
     require_writable_folder(folder)
     task, inputs, book, matches = _prepared(suite, folder, data, registry or Registry(), notify)
+    batches = task.batches(inputs)
+    if sorted(given.name for part in batches for given in part) != sorted(given.name for given in inputs):
+        raise ContractViolation(f"task {suite.task!r}: its parts do not have every input once", "tell its authors")
     book.mend()
     described: dict[str, Mapping[str, Any]] = {}
     trained_on: dict[str, Sequence[str]] = {}
@@ -117,7 +122,7 @@ def run(
     rows: dict[tuple[str, str], Row] = {}
     total = len(suite.competitors) * len(inputs)
     done = 0
-    for message in _in_batches(matches, task.batches(inputs), jobs):
+    for message in _in_batches(matches, batches, jobs):
         if isinstance(message, _Described):
             described[message.label] = message.description
             trained_on[message.label] = message.trained_on
