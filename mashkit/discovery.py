@@ -633,9 +633,10 @@ def _check_values(cls: type[Component], component: str, options: Mapping[str, An
         if name not in options or field.name not in hints:
             continue
         value = options[name]
-        not_a_number = isinstance(value, float) and math.isnan(value)
-        if not_a_number or (field.converter is None and not _is_a(value, hints[field.name])):
-            due = "a number" if not_a_number else _named(hints[field.name])
+        # Infinity is a value only where the component itself uses it.
+        no_number = isinstance(value, float) and not math.isfinite(value) and value != field.default
+        if no_number or (field.converter is None and not _is_a(value, hints[field.name])):
+            due = ("a number" if math.isnan(value) else "a finite number") if no_number else _named(hints[field.name])
             raise OptionError(f"{cls.kind} {component!r}: its option {name!r} is {value!r}", f"give {due}")
 
 

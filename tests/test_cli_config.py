@@ -104,6 +104,8 @@ def test_settings_hold_where_the_command_says_nothing(
         (("set", "mixer.loud", "1"), "no setting 'mixer.loud'"),
         (("set", "jobs", "0"), "whole number of 1 or more"),
         (("set", "quiet", "perhaps"), "true or false"),
+        (("set", "scorer.checkpoint", "null"), "cannot be kept as a setting"),
+        (("set", "generator.limit_db", "1e400"), "give a finite number"),
         (("unset", "jobs"), "nothing is set"),
         (("get", "nothing"), "no setting 'nothing'"),
     ],

@@ -17,8 +17,15 @@ FIELDS = ("key", "tempo", "tuning", "beats_per_bar", "downbeat")
 _UNITS = {"tempo": "BPM", "tuning": "cents from A = 440 Hz", "downbeat": "seconds"}
 FACTORS = (2.0, 0.5, 3.0, 1 / 3)
 """Ratios of new to old tempo at which beats are added or left out; at any other ratio the beats are computed anew."""
+AS_ROUNDED = 0.01
+"""Largest relative difference of an edited tempo from a multiple of the old one whose beats it keeps (ours): a tempo
+of 60 BPM or more that is rounded to a whole number differs by 0.8 % at most."""
+SAME_BPM = 0.05
+"""Largest difference of an edited tempo from the old one that is no edit, BPM: tempi are shown with one decimal."""
+SAME_S = 0.001
+"""Largest difference of an edited downbeat from one of the old ones that is no edit, seconds."""
 NEAR = 0.04
-"""Largest relative difference between a ratio of tempi and an entry of :data:`FACTORS` that is taken for it."""
+"""Largest relative difference between a label's tempo and a multiple of the beats' that is taken for it."""
 BEATS_A_BAR = 4
 """Beats in a bar, used where the analysis gives no other number."""
 MOST_BEATS_A_BAR = 32
@@ -60,9 +67,10 @@ def parsed(field: str, text: str) -> Any:
 def edited(analysis: Analysis, edits: Mapping[str, Any], duration_s: float) -> Analysis:
     """Return the analysis with a person's corrections.
 
-    A tempo of twice, half, three times or a third of the old tempo adds or leaves out beats. Any other tempo gives
-    evenly spaced beats, one of which is the first downbeat. An edited downbeat moves all downbeats by the same number
-    of beats, so that one of them is the beat nearest to the given time. An edit removes the analyzer's confidence in
+    A value that the analysis has already changes nothing but the confidence. A tempo of twice, half, three times or a
+    third of the old tempo adds or leaves out beats. Any other tempo gives evenly spaced beats, one of which is the
+    first downbeat. An edited downbeat moves all downbeats by the same number of beats, so that one of them is the beat
+    nearest to the given time. An edit removes the analyzer's confidence in
     what is edited, because the person vouches for it; for an edit of the downbeat or of the beats in a bar it is the
     confidence "metre".
 
@@ -115,7 +123,9 @@ def _at_tempo(analysis: Analysis, tempo: float, duration_s: float) -> Analysis:
     known = analysis.downbeats is not None and len(analysis.downbeats) > 0
     first = float(analysis.downbeats[0] if known and analysis.downbeats is not None else analysis.beats[0])
     old = analysis.tempo or 60.0 / float(np.median(np.diff(analysis.beats)))
-    factor = next((one for one in FACTORS if abs(tempo / old / one - 1) <= NEAR), None)
+    if abs(tempo - old) <= SAME_BPM:
+        return attrs.evolve(analysis, tempo=tempo)
+    factor = next((one for one in FACTORS if abs(tempo / old / one - 1) <= AS_ROUNDED), None)
     if factor is None:
         beats = _steady(first, tempo, duration_s)
     elif factor > 1:
@@ -136,6 +146,10 @@ def _with_downbeat(analysis: Analysis, at_s: float, duration_s: float, bar: int 
                 "a downbeat places bars only if the clip has beats or a tempo, and it has neither", "set the tempo too"
             )
         beats = _steady(at_s, analysis.tempo, duration_s)
+    known = () if analysis.downbeats is None else analysis.downbeats
+    on_a_downbeat = any(abs(float(one) - at_s) <= SAME_S for one in known)
+    if on_a_downbeat and bar in (None, analysis.beats_per_bar):
+        return _vouched_for(analysis, "metre")
     return _barred(analysis, beats, int(np.argmin(np.abs(beats - at_s))), bar or analysis.beats_per_bar or BEATS_A_BAR)
 
 
@@ -145,6 +159,8 @@ def _with_bars(analysis: Analysis, bar: int) -> Analysis:
         raise AnalysisError(
             "the number of beats in a bar needs beats, and the clip has none", "set tempo and downbeat too"
         )
+    if bar == analysis.beats_per_bar:
+        return _vouched_for(analysis, "metre")
     first = 0
     if analysis.downbeats is not None and len(analysis.downbeats):
         first = int(analysis.beats.searchsorted(analysis.downbeats[0]))

@@ -43,7 +43,7 @@ def edit(
     lock : bool
         Whether the corrections hold for all analyzers. By default they hold for the clip's present analyzer only.
     undo : bool
-        First delete all earlier corrections of the excerpt.
+        First delete all earlier corrections of the excerpt. With ``lock`` and without values, what is left is locked.
 
     Returns
     -------
@@ -57,9 +57,11 @@ def edit(
     UsageError, AnalysisError
         If a value makes no sense.
     """
+    if lock and undo and not values:
+        return edit(database, edit(database, clip_id, {}, undo=True).clip.id, {}, lock=True)
     record = database.record(clip_id)
     said = {field: parsed(field, text) for field, text in values.items()}
-    if lock and not said and not undo:
+    if lock and not said:
         said = _present(record)
     start, end = record.excerpt.start, record.excerpt.start + record.excerpt.duration
     if not start <= said.get("downbeat", start) < end:

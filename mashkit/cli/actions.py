@@ -13,6 +13,24 @@ KINDS = ("separator", "analyzer", "stretcher", "scorer", "generator")
 """Kinds of components that determine a mashup's sound and score."""
 COMPONENT_KINDS = (*KINDS, "executor")
 
+
+class Parser(argparse.ArgumentParser):
+    """A parser for which ``type=Path`` is a path as a user gives it: not empty, and with "~" for the home folder."""
+
+    def __init__(self, *arguments: Any, **given: Any) -> None:
+        super().__init__(*arguments, **given)
+        self.register("type", Path, _path)
+
+
+def _path(text: str) -> Path:
+    from mashkit.arguments import named_path
+
+    if not text:
+        # Path("") is the current folder.
+        raise argparse.ArgumentTypeError("an empty name: name a file or a folder (is a variable of the shell empty?)")
+    return named_path(text)
+
+
 Run = Callable[[argparse.Namespace], int]
 """The function of a command: it gets the arguments and returns the exit status."""
 
@@ -62,6 +80,18 @@ def add_actions(commands: Commands, name: str, summary: str) -> Callable[[str, s
         return add_command(actions, name, help_, run)
 
     return action
+
+
+def key_name(text: str) -> str:
+    """Return the name of a key as it was given (argparse's ``type``)."""
+    from mashkit.errors import AnalysisError
+    from mashkit.types import Key
+
+    try:
+        Key.parse(text)
+    except AnalysisError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
 
 
 def positive(text: str) -> int:
@@ -167,7 +197,7 @@ def add_drawing(made: argparse.ArgumentParser, count: int) -> None:
     told = made.add_argument_group(
         "facts about the voice in --vocal FILE, because they cannot be found from a voice alone"
     )
-    told.add_argument("--vocal-key", metavar="KEY", help='"A minor"')
+    told.add_argument("--vocal-key", type=key_name, metavar="KEY", help='"A minor"')
     told.add_argument("--vocal-bpm", metavar="BPM", help="its tempo, which must be constant")
     told.add_argument(
         "--vocal-downbeat", metavar="SECONDS", help="a time at which a bar begins, from the start of the file"

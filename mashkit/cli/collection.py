@@ -198,6 +198,7 @@ def say_what_would_be_made(
         return say_what_would_be_done(kit, found, kinds, arguments, plans=plans, unread=unread)
     if not (database := named_database(arguments.db)).is_dir():
         raise CatalogError(f"{database} is not a database", "make one: mashkit db add FOLDER --db FOLDER")
+    opened(database, write=False).close()
     return say_what_would_be_done(kit, [], kinds, arguments, plans=plans, unread=unread)
 
 

@@ -15,7 +15,9 @@ from mashkit.cli.actions import (
     add_database,
     add_dry_run,
     add_excerpts,
+    key_name,
     positive,
+    whole,
 )
 from mashkit.cli.status import DONE, NOT_IN_ORDER
 from mashkit.paths import folded, path_text, printable
@@ -57,7 +59,10 @@ def add_parser(commands: Commands) -> None:
         "words", nargs="*", metavar="WORD", help="only clips whose id, title or path contain all of these words"
     )
     listing.add_argument(
-        "--key", metavar="KEY", help='only clips with the notes of this key: "A minor" (or 8A, 1m) finds C major too'
+        "--key",
+        type=key_name,
+        metavar="KEY",
+        help='only clips with the notes of this key: "A minor" (or 8A, 1m) finds C major too',
     )
     listing.add_argument("--tempo", metavar="LOW-HIGH", help="only clips with a tempo from LOW to HIGH BPM")
     listing.add_argument("--label", metavar="LABEL", help='only clips with this label: "chorus"')
@@ -65,14 +70,14 @@ def add_parser(commands: Commands) -> None:
     listing.add_argument(
         "--same-recordings", action="store_true", help="list songs that are the same recording as another song instead"
     )
-    listing.add_argument("--limit", type=int, metavar="N", help="list at most N clips; default: all")
+    listing.add_argument("--limit", type=whole, metavar="N", help="list at most N clips; default: all")
 
     show = action("show", "Show all facts about clips.", _show)
     show.add_argument("clips", nargs="+", metavar="CLIP")
 
     edit = action("edit", "Correct the analysis of a clip; nothing is separated or analysed again.", _edit)
     edit.add_argument("clip", metavar="CLIP")
-    edit.add_argument("--key", metavar="KEY", help='"A minor"')
+    edit.add_argument("--key", type=key_name, metavar="KEY", help='"A minor"')
     edit.add_argument(
         "--tempo", metavar="BPM", help="new tempo; at twice or half the old tempo, beats are added or removed"
     )
@@ -183,10 +188,31 @@ def _passed_over(songs: Sequence[object]) -> str:
 
 
 # ------------------------------------------------------------------------------------------------------- list, show
+_FILTERS = ("--key", "--tempo", "--label", "--limit")
+
+
+def _require_filters_that_count(arguments: argparse.Namespace) -> None:
+    """Raise UsageError if a list of songs is asked for with filters of clips."""
+    from mashkit.errors import UsageError
+
+    others = [option for option in ("--failures", "--same-recordings") if getattr(arguments, _name_of(option))]
+    filters = [option for option in _FILTERS if getattr(arguments, _name_of(option)) is not None]
+    filters += ["words"] if arguments.words else []
+    if len(others) > 1:
+        raise UsageError(f"{' and '.join(others)} are two lists", "give one of them")
+    if others and filters:
+        raise UsageError(f"{others[0]} with {', '.join(filters)}", f"{others[0]} lists all such songs: leave them out")
+
+
+def _name_of(option: str) -> str:
+    return option.lstrip("-").replace("-", "_")
+
+
 def _list(arguments: argparse.Namespace) -> int:
     from mashkit.cli.collection import opened, print_clips
     from mashkit.cli.console import print_json, print_table, printed
 
+    _require_filters_that_count(arguments)
     with opened(arguments.db, write=False) as database:
         if arguments.failures:
             failures = [{"path": path_text(path), "error": str(error)} for path, error in database.failures()]
@@ -357,13 +383,14 @@ def _verify(arguments: argparse.Namespace) -> int:
         registry.plugins.hook.mashkit_stage(event=event)
 
     forgotten: list[str] = []
-    digest = None
+    repaired, digest = False, None
     try:
         with opened(arguments.db, write=arguments.repair) as database:
             with ProgressListener(registry, quiet=arguments.quiet):
                 findings = list(verify(database, thorough=not arguments.quick, notify=tell))
             harm = [finding for finding in findings if not finding.harmless]
-            forgotten = repair(database, harm) if arguments.repair and harm else []
+            if arguments.repair and harm:
+                forgotten, repaired = repair(database, harm), True
             digest = None if any(finding.fault == "index" for finding in findings) else content_digest(database)
     except DamagedIndex as error:  # its first page, without which SQLite opens no file
         harm = findings = [Finding("index", str(named_database(arguments.db) / INDEX), error.problem)]
@@ -382,9 +409,11 @@ def _verify(arguments: argparse.Namespace) -> int:
         say(f"deleted {len(forgotten)} clips: add their songs again")
     elif digest is None:
         say(f"the index cannot be repaired: {MEND_INDEX}")
+    elif repaired:
+        say("repaired: no clip is lost by it")
     elif harm:
         say("`mashkit db verify --repair` deletes damaged clips, so that `mashkit db add` makes them again")
-    return NOT_IN_ORDER if harm and not forgotten else DONE
+    return NOT_IN_ORDER if harm and not repaired else DONE
 
 
 def _prune(arguments: argparse.Namespace) -> int:

@@ -23,17 +23,6 @@ DEBUG_VARIABLE = "MASHKIT_DEBUG"
 """Environment variable: if it is set to any value, an unforeseen error ends the program with its traceback."""
 
 
-def _expand_homes(arguments: argparse.Namespace) -> None:
-    """Replace "~" at the beginning of every path argument by the home folder, for all commands."""
-    from mashkit.arguments import named_path
-
-    for name, value in vars(arguments).items():
-        if isinstance(value, Path):
-            setattr(arguments, name, named_path(value))
-        elif isinstance(value, list):
-            setattr(arguments, name, [named_path(one) if isinstance(one, Path) else one for one in value])
-
-
 def _add_settings(arguments: argparse.Namespace) -> None:
     """Take cache and quiet from the user's settings if they are not arguments; kits.py reads the other settings."""
     from mashkit.cli import settings
@@ -109,7 +98,6 @@ def _run(given: Sequence[str], asked: str | None) -> int:
         commands.choices.get(arguments.command or "", parser).error(f"unrecognized arguments: {' '.join(left)}")
     if arguments.command != "config":
         _add_settings(arguments)
-    _expand_homes(arguments)
     if arguments.version:
         import importlib.metadata
 

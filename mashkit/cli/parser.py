@@ -25,7 +25,7 @@ from mashkit.cli import (
     stretch,
     tag,
 )
-from mashkit.cli.actions import Commands
+from mashkit.cli.actions import Commands, Parser
 from mashkit.cli.status import EPILOG
 
 COMMANDS = (
@@ -36,7 +36,7 @@ COMMANDS = (
 
 def build() -> tuple[argparse.ArgumentParser, Commands]:
     """Return the parser, and the object with which commands are added to it."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="mashkit",
         description="Make, study and judge music mashups; every backend can be swapped.",
         epilog=EPILOG,

@@ -61,8 +61,12 @@ def _read(path: Path) -> tuple[list[MashupPlan], list[tuple[str, PlanError]]]:
     name = path_text(path)
     try:
         json.loads(text)
-    except json.JSONDecodeError:
-        parts = [(f"{name}, line {number}", line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    except json.JSONDecodeError as error:
+        lines = text.splitlines()
+        if not any(map(_is_object, lines)):  # it is no file of a plan a line, but one plan with a mistake
+            place = f"line {error.lineno}, column {error.colno}"
+            raise PlanError(f"{name}: a plan is not JSON: {error.msg}, {place}", "correct it there") from error
+        parts = [(f"{name}, line {number}", line) for number, line in enumerate(lines, 1) if line.strip()]
     else:
         parts = [(name, text)]  # a file of one line is one plan, and so is a plan.json
     plans, errors = [], []
@@ -72,3 +76,11 @@ def _read(path: Path) -> tuple[list[MashupPlan], list[tuple[str, PlanError]]]:
         except PlanError as error:
             errors.append((place, PlanError(f"{place}: {error.problem}", error.fix)))
     return plans, errors
+
+
+def _is_object(line: str) -> bool:
+    """Return whether a line alone is a JSON object."""
+    try:
+        return isinstance(json.loads(line), dict)
+    except json.JSONDecodeError:
+        return False

@@ -117,8 +117,21 @@ def write(settings: Mapping[str, Any]) -> None:
 
 
 def _toml(value: Any) -> str:
-    """Return a value as TOML: JSON's texts, numbers, truth values and lists are TOML as well."""
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    """Return a value as TOML: JSON's texts, finite numbers, truth values and lists of them are TOML as well.
+
+    Raises
+    ------
+    UsageError
+        If the value is null, an object, infinite or no number.
+    """
+    from mashkit.errors import UsageError
+
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False).replace("\x7f", "\\u007f")
+        tomllib.loads(f"value = {text}")
+    except ValueError as error:
+        raise UsageError(f"{value!r} cannot be kept as a setting", "give a number, a text or a list") from error
+    return text
 
 
 def default(name: str) -> Any:

@@ -1,0 +1,109 @@
+"""What a person confirms stays as it is; what a person changes is what the clip then has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import attrs
+import numpy as np
+import pytest
+
+import mashkit as mk
+from light import Thirds
+from mashkit.audio.files import save
+from mashkit.catalog import Adder, MashupDB
+from mashkit.catalog.edits import edited
+from mashkit.catalog.songs import describe_song
+from mashkit.catalog.upkeep import edit
+from mashkit.interfaces import Analyzer
+from mashkit.testing import signals
+from mashkit.types import Analysis, Audio, Key
+
+PERIODS = np.linspace(0.66, 0.54, 60)
+"""Beats of a song that drifts from 91 to 111 BPM."""
+DRIFTING = np.concatenate([[0.4], 0.4 + np.cumsum(PERIODS)])
+
+
+def analysis_of(beats: np.ndarray = DRIFTING, bar: int = 4) -> Analysis:
+    return Analysis(
+        key=Key(9, "minor"),
+        tempo=60.0 / float(np.median(np.diff(beats))),
+        beats=beats,
+        downbeats=beats[2::bar],
+        confidence={"key": 0.5, "metre": 0.5},
+    )
+
+
+@pytest.mark.parametrize("bar", [3, 4, 7])
+def test_a_confirmed_value_changes_no_beat(bar: int) -> None:
+    analysis = analysis_of(bar=bar)
+    assert analysis.tempo is not None
+    assert analysis.downbeats is not None
+    for values in (
+        {"tempo": analysis.tempo},
+        {"tempo": round(analysis.tempo, 1)},
+        {"beats_per_bar": bar},
+        {"downbeat": float(analysis.downbeats[0])},
+        {"downbeat": float(analysis.downbeats[3])},
+        {"tempo": analysis.tempo, "downbeat": float(analysis.downbeats[0]), "beats_per_bar": bar},
+    ):
+        same = edited(analysis, values, 40.0)
+        np.testing.assert_array_equal(same.beats, analysis.beats)
+        np.testing.assert_array_equal(same.downbeats, analysis.downbeats)
+
+
+def test_irregular_bars_are_kept_where_they_are_confirmed() -> None:
+    beats = np.arange(0.0, 30.0, 0.5)
+    irregular = attrs.evolve(analysis_of(beats), downbeats=beats[[0, 4, 7, 11, 15]])
+    same = edited(irregular, {"downbeat": 3.5, "beats_per_bar": irregular.beats_per_bar}, 30.0)
+    np.testing.assert_array_equal(same.downbeats, irregular.downbeats)
+
+
+@pytest.mark.parametrize("tempo", [47.5, 95.0, 190.0, 184.0, 46.0, 276.0, 100.0, 92.5])
+def test_beats_have_the_tempo_that_was_set(tempo: float) -> None:
+    beats = np.arange(0.3, 40.0, 60 / 92.0)
+    changed = edited(analysis_of(beats), {"tempo": tempo}, 40.0)
+    assert changed.beats is not None
+    assert changed.tempo == tempo
+    assert 60 / np.diff(changed.beats).mean() == pytest.approx(tempo, rel=0.01)
+
+
+@attrs.define(kw_only=True, eq=False)
+class Listener(Analyzer):
+    """Finds the beats of the drifting song."""
+
+    info = mk.ComponentInfo(
+        name="listener", target="x:X", summary="s", provides=["key", "tempo", "beats", "downbeats"], code_license="MIT"
+    )
+
+    def _analyze(self, mix: Audio) -> Analysis:
+        return analysis_of(DRIFTING[mix.duration > DRIFTING])
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> MashupDB:
+    save(tmp_path / "song.flac", signals.tone(220.0, 36.0, amplitude=0.3))
+    database = MashupDB(tmp_path / "db")
+    (added,) = Adder(database, Thirds(), Listener()).add([describe_song(tmp_path / "song.flac")])
+    assert added.error is None
+    return database
+
+
+def test_a_lock_changes_nothing_else(database: MashupDB) -> None:
+    (clip,) = database.table()
+    locked = edit(database, clip.id, {}, lock=True).clip
+    assert locked.id == clip.id
+    assert locked.edited == ("downbeat", "key", "tempo")
+    np.testing.assert_array_equal(locked.analysis.beats, clip.analysis.beats)
+    np.testing.assert_array_equal(locked.analysis.downbeats, clip.analysis.downbeats)
+
+
+def test_an_undo_with_a_lock_locks_what_is_left(database: MashupDB) -> None:
+    (clip,) = database.table()
+    keyed = edit(database, clip.id, {"key": "E major", "tempo": "70"}).clip
+    assert keyed.analysis.key == Key(4, "major")
+    locked = edit(database, keyed.id, {}, lock=True, undo=True).clip
+    assert locked.id == clip.id
+    assert locked.analysis.key == clip.analysis.key
+    assert locked.edited == ("downbeat", "key", "tempo")
+    np.testing.assert_array_equal(locked.analysis.beats, clip.analysis.beats)
