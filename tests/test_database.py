@@ -173,6 +173,44 @@ def test_new_tags_are_no_new_song(root: Path, songs: Path, tmp_path: Path) -> No
     assert len(ids(root)) == 3
 
 
+def test_a_copy_changes_nothing_and_a_moved_file_is_followed(songs: Path, tmp_path: Path) -> None:
+    own, copy = tmp_path / "music" / "own" / "x.flac", tmp_path / "music" / "copy" / "Other Name.flac"
+    for path in (own, copy):
+        path.parent.mkdir(parents=True)
+        shutil.copy(songs / "one.flac", path)
+    add(tmp_path / "db", own)
+    before = ids(tmp_path / "db")
+    report = add(tmp_path / "db", copy).report
+    assert (report.songs, report.cached, ids(tmp_path / "db")) == (1, 1, before)
+    told = [f"{copy}: the same sound as {own}, which the database already has"]
+    assert report.notes == told
+    assert add(tmp_path / "db", tmp_path / "music").report.notes == told  # both: the copy comes first
+    own.write_bytes((songs / "two.flac").read_bytes())  # its path is there, but holds another song
+    assert add(tmp_path / "db", copy).report.notes == []
+    with MashupDB(tmp_path / "db", write=False) as database:
+        ((clip),) = database.table()
+    assert (clip.title, clip.source) == ("Other Name", str(copy))
+
+
+def test_what_labels_said_stays_when_the_plain_song_is_added(songs: Path, tmp_path: Path) -> None:
+    file = tmp_path / "one.flac"
+    shutil.copy(songs / "one.flac", file)
+    beats = np.arange(0.8, 36, 0.5)
+    labelled = Song(path=file, title="By Hand", known=Analysis(key=Key(1, "major"), beats=beats, downbeats=beats[::4]))
+    with MashupDB(tmp_path / "db") as database:
+        (added,) = Adder(database, Thirds(), Grid()).add([labelled], protocol="rekordbox")
+    moved = file.rename(tmp_path / "renamed.flac")
+    (note,) = [note for note in add(tmp_path / "db", moved).report.notes if "labels that" in note]
+    assert "keeps the labels that --protocol rekordbox gave it" in note
+    assert ids(tmp_path / "db") == [added.records[0].clip.id]
+    with MashupDB(tmp_path / "db") as database:
+        (clip,) = database.table()
+        assert (clip.analysis.key, clip.source) == (Key(1, "major"), str(moved))
+        again = attrs.evolve(labelled, path=moved, title="Anew", known=None)
+        (added,) = Adder(database, Thirds(), Grid()).add([again], protocol="rekordbox")
+        assert (added.records[0].clip.title, added.records[0].clip.analysis.key) == ("Anew", Key(9, "minor"))
+
+
 def test_files_that_are_swapped_take_their_analyses_along(tmp_path: Path) -> None:
     files = [tmp_path / "a.wav", tmp_path / "b.wav"]
     stems = []
@@ -255,6 +293,25 @@ def test_failures_are_kept_until_they_are_mended(songs: Path, tmp_path: Path) ->
     shutil.copy(songs / "one.flac", own / "bad.flac")
     add(tmp_path / "db", own)
     with MashupDB(tmp_path / "db", write=False) as database:
+        assert database.failures() == []
+
+
+def test_failures_of_files_that_are_gone_are_forgotten(songs: Path, tmp_path: Path) -> None:
+    own, other = tmp_path / "own", tmp_path / "other"
+    for folder in (own, other):
+        folder.mkdir()
+    root, typo, far = tmp_path / "db", own / "tpyo.flac", other / "gone.flac"
+    add(root, typo)
+    add(root, far)
+    with MashupDB(root) as database:
+        assert [path for path, _ in database.failures()] == [far, typo]
+    shutil.copy(songs / "one.flac", own)
+    add(root, own)  # it knows nothing of the other folder
+    with MashupDB(root) as database:
+        assert [path for path, _ in database.failures()] == [far]
+        prune(database, dry_run=True)
+        assert [path for path, _ in database.failures()] == [far]
+        prune(database)
         assert database.failures() == []
 
 

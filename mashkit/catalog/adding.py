@@ -15,7 +15,7 @@ import attrs
 
 from mashkit.audio.files import probe
 from mashkit.catalog.clips import ClipRecord, clips_of
-from mashkit.catalog.database import MashupDB
+from mashkit.catalog.database import MashupDB, SongRow
 from mashkit.catalog.excerpts import ExcerptPolicy
 from mashkit.catalog.ingest import (
     ANALYSIS,
@@ -49,6 +49,8 @@ from mashkit.types import Clip, Role
 
 LISTENING = "listen"
 """Name of the work, and of the stage, that computes soundprints (:mod:`mashkit.catalog.listening`). It comes first."""
+PLAIN = "songs"
+"""Name of the protocol that says nothing of a song but its title and licence."""
 Unusable = tuple[Path, MashkitError]
 """A file or folder that cannot be used as a song, and the reason."""
 
@@ -163,7 +165,7 @@ class Adder:
         self._notify = notify
         self._taken: dict[str, Path] = {}  # sha256 of a song → the file from which this run added it
 
-    def add(self, songs: Sequence[Song | Unusable], *, protocol: str = "songs") -> Iterator[Added]:
+    def add(self, songs: Sequence[Song | Unusable], *, protocol: str = PLAIN) -> Iterator[Added]:
         """Add songs and yield the outcome of each song when it is finished; :attr:`report` is complete at the end.
 
         Parameters
@@ -183,7 +185,9 @@ class Adder:
         keys = self._ingestor.keys
         if isinstance(songs, Found):
             self.report.notes += songs.notes
+        tried = [one.path if isinstance(one, Song) else one[0] for one in songs]
         with self._database.transaction() as cursor:
+            self._database.forget_failures(cursor, self._database.outdated_failures(tried))
             self._database.store_component(cursor, keys.separator, self._ingestor.separator)
             self._database.store_component(cursor, keys.analyzer, self._ingestor.analyzer)
             for stand_in, kind in ((TRUE_STEMS, "separator"), (LABELS, "analyzer")):
@@ -207,6 +211,7 @@ class _Run:
         self._ended: list[Added] = []  # outcomes to yield next
         self._done = 0
         self._digests: dict[Path, str] = {}
+        self._stays: dict[Path, tuple[Song, str]] = {}  # songs that stay as stored, with their protocols
         self._headers: dict[Path, tuple[int, int, int] | None] = {}
         self._under_way: dict[Path, list[Task]] = {}  # unfinished tasks of each song
         self._passed: dict[Path, PassedOver] = {}  # songs left out as same recordings, not reported yet
@@ -366,6 +371,9 @@ class _Run:
         facts = row.facts if row.facts.peak is not None else self._facts(song)
         if not self._take(song, facts):
             return None
+        # Where songs are read for one command, the database is the cache, which nobody asked about.
+        if not self._adder._among_given and self._database.has_clips(facts.sha256):
+            song = self._as_stored(song, row)
         keys = self._database.known_results(facts.sha256)
         wanted = self._ingestor.missing(song, facts, keys)
         if wanted:
@@ -374,19 +382,47 @@ class _Run:
         return None
 
     def _take(self, song: Song, facts: SongFacts) -> bool:
-        """Return whether a song is the first of its sound in this run; add a note if the sound was known before."""
+        """Return whether a song is the first of its sound in this run."""
         first = self._adder._taken.setdefault(facts.sha256, song.path)
         if first != song.path:
-            self._report.notes.append(f"{path_text(song.path)}: the same sound as {path_text(first)}; used once")
+            used = self._stays[first][0].path if first in self._stays else first
+            if without_links(used) != without_links(song.path):  # else the note on the first names this file
+                self._report.notes.append(f"{path_text(song.path)}: the same sound as {path_text(used)}; used once")
             self._end(None, song.path)
             return False
-        # Where songs are read for one command, the database is the cache, which nobody asked about.
-        row = None if self._adder._among_given else self._database.song(facts.sha256)
-        if row is not None and without_links(row.song.path) != without_links(song.path) and exists(row.song.path):
-            self._report.notes.append(
-                f"{path_text(song.path)}: the same sound as {path_text(row.song.path)}, which the database already has"
-            )
         return True
+
+    def _as_stored(self, song: Song, row: SongRow) -> Song:
+        """Return the song to compute: the given song, or the stored song at the given path, if that one stays.
+
+        A stored song stays if it says more than a plain given song: labels, true stems, parts, roles. It keeps its path
+        too if the file there still has its sound. So a copy changes neither titles nor ids of clips.
+        """
+        stored, name = row.song, path_text(song.path)
+        elsewhere = without_links(stored.path) != without_links(song.path) and self._has_sound(stored, row.facts.sha256)
+        if elsewhere:
+            self._report.notes.append(
+                f"{name}: the same sound as {path_text(stored.path)}, which the database already has"
+            )
+        said = _said_by(stored) if self._protocol == PLAIN and all(map(exists, stored.stems.values())) else []
+        if _said_by(song) or not (elsewhere or said):
+            return song
+        if said:
+            before = "it was added with" if row.protocol == PLAIN else f"--protocol {row.protocol} gave it"
+            again = "" if row.protocol == PLAIN else f"; add it with --protocol {row.protocol} again to renew them"
+            self._report.notes.append(
+                f"{name}: keeps the {' and '.join(said)} that {before}{again}; `mashkit db edit` corrects its clips"
+            )
+        here = attrs.evolve(stored, path=song.path)
+        self._stays[song.path] = (stored if elsewhere else here), row.protocol
+        return here
+
+    def _has_sound(self, song: Song, sha256: str) -> bool:
+        """Return whether a song's files still have the sound with this sha256."""
+        try:
+            return (self._database.song_of_file(bytes_digest(song)) or self._facts(song).sha256) == sha256
+        except MashkitError:
+            return False
 
     def _split(self, task: Task) -> list[Task]:
         """Return the task, split in two if the separator uses a GPU, because the analysis needs none."""
@@ -418,12 +454,13 @@ class _Run:
 
     def _store(self, song: Song, facts: SongFacts, computed: Computed, *, cached: bool, complete: bool = True) -> None:
         """Store results and, if the song is complete, its clips, in one transaction."""
-        sha256, keys = facts.sha256, self._ingestor.keys
+        sha256, keys, given = facts.sha256, self._ingestor.keys, song.path
+        song, protocol = self._stays.get(given, (song, self._protocol))
         facts = attrs.evolve(facts, recording=self._database.recording_of(sha256))
         records: list[ClipRecord] = []
         notes: list[str] = []
         with self._database.transaction() as cursor:
-            number = self._database.store_facts(cursor, song, facts, self._protocol, self._digests[song.path])
+            number = self._database.store_facts(cursor, song, facts, protocol, self._digests[given])
             self._database.store_results(cursor, sha256, computed.results, computed.objects)
             if complete:
                 self._database.store_results(cursor, sha256, self._late_tunings(song, facts), {})
@@ -438,10 +475,10 @@ class _Run:
                 )
                 self._database.store_clips(cursor, number, records)
         if complete:
-            del self._digests[song.path]
+            del self._digests[given]
             self._report.notes += [f"{path_text(song.path)}: {note}" for note in facts.notes]
             self._report.notes += [*notes, *_alone(song, records)]
-            self._end(Added(song.path, tuple(records), cached=cached))
+            self._end(Added(given, tuple(records), cached=cached))
 
     def _late_tunings(self, song: Song, facts: SongFacts) -> dict[str, tuple[str, Any]]:
         """Return the tunings of stored stems from an older mashkit, which did not measure the tuning."""
@@ -487,6 +524,17 @@ class _Run:
                 message=message,
             )
         )
+
+
+def _said_by(song: Song) -> list[str]:
+    """Return what a protocol said of a song, in words."""
+    said = {
+        "labels": song.known is not None,
+        "true stems": bool(song.stems),
+        "parts": song.excerpts is not None,
+        "roles": song.holds != frozenset(Role),
+    }
+    return [name for name, there in said.items() if there]
 
 
 def _alone(song: Song, records: Sequence[ClipRecord]) -> list[str]:

@@ -16,7 +16,7 @@ import os
 import sqlite3
 import threading
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ from mashkit.components import Component, without_costs
 from mashkit.errors import CatalogError, MashkitError, OutputError
 from mashkit.features.soundprint import VERSION as PRINT_VERSION
 from mashkit.features.soundprint import Soundprint, shelved
-from mashkit.paths import absolute, folded, path_of, path_text
+from mashkit.paths import absolute, exists, folded, path_of, path_text
 from mashkit.rendering.cache import Recent
 from mashkit.timing import metre
 from mashkit.timing.beatmap import GRID_VERSION, BeatGrid, BeatsDistrusted, beat_grid
@@ -307,7 +307,6 @@ class MashupDB:
         }
         (number,) = database.execute(f"{_upsert('songs', values, 'sha256')} RETURNING number", values).fetchone()
         self.store_file(database, facts.sha256, digest)
-        database.execute("DELETE FROM failures WHERE path = ?", (path_text(absolute(song.path)),))
         return int(number)
 
     def store_file(self, database: sqlite3.Connection, song: str, digest: str) -> None:
@@ -475,6 +474,25 @@ class MashupDB:
         """Return the songs that could not be used in the last attempt, with their errors."""
         rows = self.rows("SELECT path, error, fix FROM failures ORDER BY path")
         return [(path_of(path), CatalogError(error, fix)) for path, error, fix in rows]
+
+    def outdated_failures(self, tried: Iterable[Path] | None = None) -> list[Path]:
+        """Return the failures of files that are gone, and of ``tried``, the paths that a run tries again.
+
+        A run knows nothing of other folders than those of its paths, so only failures of files below these are included
+        then. By default all are.
+        """
+        again = None if tried is None else set(map(absolute, tried))
+        folders = None if again is None else {path.parent for path in again}
+        return [
+            path
+            for path, _ in self.failures()
+            if (again is not None and path in again)
+            or (not exists(path) and (folders is None or not folders.isdisjoint(path.parents)))
+        ]
+
+    def forget_failures(self, database: sqlite3.Connection, paths: Iterable[Path]) -> None:
+        """Delete the failures of these paths, inside a transaction."""
+        database.executemany("DELETE FROM failures WHERE path = ?", [(path_text(path),) for path in paths])
 
     # ----------------------------------------------------------------------------------------------------- clips
     def record(self, clip_id: str) -> ClipRecord:

@@ -302,6 +302,8 @@ class Pruned:
 def prune(database: MashupDB, *, dry_run: bool = False) -> Pruned:
     """Delete everything that no clip needs: results of other components and excerpts, and files without references.
 
+    Failures of songs whose files are gone are deleted too.
+
     The transaction blocks other writers, so that a file which another process is adding is never deleted.
 
     Parameters
@@ -326,6 +328,7 @@ def prune(database: MashupDB, *, dry_run: bool = False) -> Pruned:
         files = [path for path in database.objects.files() if path not in kept]
         pruned = Pruned(len(results), len(objects), len(files), sum(path.stat().st_size for path in files))
         if not dry_run:
+            database.forget_failures(cursor, database.outdated_failures())
             cursor.executemany("DELETE FROM results WHERE key = ?", [(key,) for key in results])
             cursor.executemany("DELETE FROM objects WHERE sha256 = ?", [(sha256,) for sha256 in objects])
     if not dry_run:
