@@ -257,6 +257,22 @@ def test_a_song_that_vanished_keeps_its_clips(songs: Path, tmp_path: Path) -> No
     assert len(ids(tmp_path / "db")) == 3
 
 
+def test_a_file_with_new_content_is_told_and_the_song_before_is_a_finding(songs: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own.flac"
+    for name in ("one", "two", "one"):  # at last the first song is back
+        shutil.copy(songs / f"{name}.flac", own)
+        notes = add(tmp_path / "db", own).report.notes
+        told = [f"{own}: held another song before, whose 1 clips stay; `mashkit db verify` lists such"]
+        assert notes == (told if name == "two" else [])
+        assert add(tmp_path / "db", own).report.notes == []  # it is told once
+        with MashupDB(tmp_path / "db") as database:
+            findings = list(verify(database))
+            assert [(one.fault, one.what) for one in findings] == [("song", str(own))] * (len(database) - 1)
+            for one in findings:
+                assert "holds another song now" in one.message
+                assert one.harmless
+
+
 def test_songs_are_found_again_from_another_folder(
     songs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -43,7 +43,7 @@ from mashkit.errors import AudioFileError, CatalogError, MashkitError, OutputErr
 from mashkit.hookspecs import StageEvent
 from mashkit.interfaces import Analyzer, Separator
 from mashkit.interfaces.executor import Executor, Job, Work
-from mashkit.paths import exists, path_text, without_links
+from mashkit.paths import absolute, exists, path_text, without_links
 from mashkit.registry import Registry
 from mashkit.types import Clip, Role
 
@@ -212,6 +212,7 @@ class _Run:
         self._done = 0
         self._digests: dict[Path, str] = {}
         self._stays: dict[Path, tuple[Song, str]] = {}  # songs that stay as stored, with their protocols
+        self._came: dict[Path, str] = {}  # sha256 of each song that was not stored at its path before
         self._headers: dict[Path, tuple[int, int, int] | None] = {}
         self._under_way: dict[Path, list[Task]] = {}  # unfinished tasks of each song
         self._passed: dict[Path, PassedOver] = {}  # songs left out as same recordings, not reported yet
@@ -270,6 +271,7 @@ class _Run:
                     continue
                 self._finish(song, ended.result if ended.error is None else ended.error)
                 yield from self._flush()
+        self._report.notes += self._replaced()
         yield from self._flush()
 
     def _flush(self) -> Iterator[Added]:
@@ -372,8 +374,12 @@ class _Run:
         if not self._take(song, facts):
             return None
         # Where songs are read for one command, the database is the cache, which nobody asked about.
-        if not self._adder._among_given and self._database.has_clips(facts.sha256):
-            song = self._as_stored(song, row)
+        if not self._adder._among_given:
+            before = row.song.path if self._database.has_clips(facts.sha256) else None
+            song = song if before is None else self._as_stored(song, row)
+            path = self._stored_as(song)[0].path
+            if before is None or absolute(before) != absolute(path):
+                self._came[absolute(path)] = facts.sha256
         keys = self._database.known_results(facts.sha256)
         wanted = self._ingestor.missing(song, facts, keys)
         if wanted:
@@ -417,6 +423,24 @@ class _Run:
         self._stays[song.path] = (stored if elsewhere else here), row.protocol
         return here
 
+    def _stored_as(self, song: Song) -> tuple[Song, str]:
+        """Return the song and the protocol to store for the song that is computed."""
+        return self._stays.get(song.path, (song, self._protocol))
+
+    def _replaced(self) -> list[str]:
+        """Return a note for the user on each file of the run that held another song when it was added before.
+
+        It comes last, because the other song may have moved to another file of the run.
+        """
+        if not self._came:
+            return []
+        return [
+            f"{path_text(path)}: held another song before, whose {clips} clips stay; `mashkit db verify` lists such"
+            for path, songs in self._database.sharing_a_path().items()
+            for row, clips in songs
+            if clips and row.facts.sha256 != self._came.get(path, row.facts.sha256)
+        ]
+
     def _has_sound(self, song: Song, sha256: str) -> bool:
         """Return whether a song's files still have the sound with this sha256."""
         try:
@@ -455,7 +479,7 @@ class _Run:
     def _store(self, song: Song, facts: SongFacts, computed: Computed, *, cached: bool, complete: bool = True) -> None:
         """Store results and, if the song is complete, its clips, in one transaction."""
         sha256, keys, given = facts.sha256, self._ingestor.keys, song.path
-        song, protocol = self._stays.get(given, (song, self._protocol))
+        song, protocol = self._stored_as(song)
         facts = attrs.evolve(facts, recording=self._database.recording_of(sha256))
         records: list[ClipRecord] = []
         notes: list[str] = []

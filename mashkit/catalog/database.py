@@ -264,6 +264,22 @@ class MashupDB:
         )
         return SongRow(song, facts, protocol)
 
+    def sharing_a_path(self) -> dict[Path, list[tuple[SongRow, int]]]:
+        """Return the songs stored with one path, oldest first, with their numbers of clips; the file holds one of them.
+
+        A file with new content is a new song, and the clips of the old one stay.
+        """
+        rows = self.rows(
+            "SELECT s.sha256, count(c.number) FROM songs s LEFT JOIN clips c ON c.song = s.number WHERE s.path IN"
+            " (SELECT path FROM songs GROUP BY path HAVING count(*) > 1) GROUP BY s.number ORDER BY s.path, s.number"
+        )
+        found: dict[Path, list[tuple[SongRow, int]]] = {}
+        for sha256, clips in rows:
+            row = self.song(sha256)
+            assert row is not None  # noqa: S101 — it was read just now
+            found.setdefault(row.song.path, []).append((row, clips))
+        return found
+
     def known_results(self, song: str) -> frozenset[str]:
         """Return the keys of a song's results."""
         return frozenset(key for (key,) in self.rows("SELECT key FROM results WHERE song = ?", (song,)))

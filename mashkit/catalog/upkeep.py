@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,12 +15,13 @@ import soundfile
 
 from mashkit.audio.files import sound_name
 from mashkit.catalog.clips import ClipRecord, clips_of
-from mashkit.catalog.database import MEND_INDEX, MashupDB
+from mashkit.catalog.database import MEND_INDEX, MashupDB, SongRow
 from mashkit.catalog.edits import BEATS_A_BAR, FIELDS, parsed
 from mashkit.catalog.ingest import ANALYSIS, LABELS, Keys
 from mashkit.catalog.objects import FLAC
 from mashkit.catalog.schema import INDEX
-from mashkit.errors import CatalogError, UsageError
+from mashkit.catalog.songs import bytes_digest
+from mashkit.errors import CatalogError, MashkitError, UsageError
 from mashkit.paths import exists, path_of, path_text
 
 Listener = Callable[[int, int], object]
@@ -129,8 +131,8 @@ class Finding:
     fault : str
         "index": the SQLite file is damaged. "reference": a row refers to a row that does not exist. "missing",
         "damaged", "unreadable": state of a stored file. "clip": a clip's data are incomplete or contradict each other.
-        "song": a song's own file is gone; its clips can still be used. "orphan", "unfinished": no row refers to the
-        file, which does no harm.
+        "song": a song's own file is gone, or holds another song; its clips can still be used. "orphan", "unfinished":
+        no row refers to the file, which does no harm.
     what : str
         The file or the clip.
     message : str
@@ -254,6 +256,27 @@ def _verify_songs(database: MashupDB) -> Iterator[Finding]:
             yield Finding(
                 "song", path, f"no longer there: {', '.join(gone)}; its clips can be used, but not made again"
             )
+    for shared, songs in database.sharing_a_path().items():
+        if exists(shared):
+            there = _held(database, [row for row, _ in songs])
+            for row, clips in songs:
+                if clips and row not in there:
+                    yield Finding(
+                        "song",
+                        path_text(shared),
+                        f"holds another song now; the {clips} clips of {row.song.title!r} before it can be used, "
+                        "but not made again",
+                    )
+
+
+def _held(database: MashupDB, rows: Sequence[SongRow]) -> list[SongRow]:
+    """Return which of the songs stored with one path their files still hold; the last of them if that is unknown."""
+    held = []
+    for row in rows:
+        with contextlib.suppress(MashkitError):
+            if database.song_of_file(bytes_digest(row.song)) == row.facts.sha256:
+                held.append(row)
+    return held or [rows[-1]]
 
 
 def repair(database: MashupDB, findings: list[Finding]) -> list[str]:
