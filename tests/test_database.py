@@ -431,6 +431,26 @@ def test_an_edit_is_kept_until_another_analyzer_speaks_and_a_locked_one_for_good
         assert sorted(round(clip.analysis.tempo or 0) for clip in database.table()) == [100, 100, 120]
 
 
+def test_edits_of_another_cut_are_carried_over_or_told(root: Path, songs: Path) -> None:
+    separator, shorter = Thirds(), ExcerptPolicy(per_song=1, length_s=25.0, whole_s=25.0)
+    first = next(clip_id for clip_id in ids(root) if clip_id.startswith("one-"))
+    with MashupDB(root) as database:
+        edit(database, first, {"key": "E major", "tuning": "12", "beats_per_bar": "3", "tempo": "100"}, lock=True)
+    notes = add(root, songs / "one.flac", policy=shorter, separator=separator).report.notes
+    told = f"{songs / 'one.flac'}: the edit tempo 100.0 of its clip from 0 s no longer applies"
+    assert [note.startswith(told) for note in notes if " edit tempo" in note] == [True]
+    with MashupDB(root) as database:
+        (clip,) = (clip for clip in database.table() if clip.title == "one")
+        assert clip.edited == ("beats_per_bar", "key", "tuning")
+        assert (clip.analysis.key, clip.analysis.tuning, clip.analysis.tempo) == (Key(4, "major"), 12.0, 120.0)
+    notes = add(root, songs / "one.flac", policy=shorter).report.notes
+    assert [note for note in notes if " edit tempo" in note] == []  # it is told once
+    add(root, songs / "one.flac")  # all of them hold for the old cut
+    with MashupDB(root) as database:
+        (clip,) = (clip for clip in database.table() if clip.title == "one")
+        assert clip.edited == ("beats_per_bar", "key", "tempo", "tuning")
+
+
 def test_a_bad_edit_changes_nothing(root: Path) -> None:
     with MashupDB(root) as database:
         before = content_digest(database)

@@ -487,11 +487,17 @@ class _Run:
             number = self._database.store_facts(cursor, song, facts, protocol, self._digests[given])
             self._database.store_results(cursor, sha256, computed.results, computed.objects)
             if complete:
+                excerpts = excerpts_of(song, facts, self._ingestor.policy)
                 self._database.store_results(cursor, sha256, self._late_tunings(song, facts), {})
+                notes += [
+                    f"{path_text(song.path)}: the edit {field} {value} of its clip from {start:g} s no longer applies, "
+                    "because the song is cut elsewhere; set it again with `mashkit db edit`"
+                    for start, field, value in self._database.carry_edits(cursor, sha256, excerpts)
+                ]
                 records = clips_of(
                     song,
                     facts,
-                    excerpts_of(song, facts, self._ingestor.policy),
+                    excerpts,
                     keys,
                     self._database.results(sha256),
                     self._database.edits(sha256, keys.analysed_by(song)),

@@ -48,6 +48,8 @@ PATIENCE_S = 60.0
 """Longest time that a writer waits for another writer, seconds: many times the length of a transaction."""
 MEND_INDEX = "restore the file from a copy, or delete it and add the songs again"
 """What to do about a damaged index."""
+CARRIED = ("key", "tuning", "beats_per_bar")
+"""Fields whose edits hold for an overlapping excerpt too."""
 KEPT_CLIPS = 4096
 """Number of clips kept in memory with their beats, some 10 MB."""
 
@@ -298,6 +300,47 @@ class MashupDB:
         for start, field, value in rows:
             found.setdefault(start, {})[field] = json.loads(value)
         return found
+
+    def carry_edits(
+        self, database: sqlite3.Connection, song: str, excerpts: Sequence[Excerpt]
+    ) -> list[tuple[float, str, Any]]:
+        """Move a song's edits from the excerpts of its clips to its new excerpts, inside a transaction.
+
+        Key, tuning and beats in a bar hold for each new excerpt that shares more than half of the shorter of the two
+        with the old excerpt. Tempo and downbeat place the beats of one excerpt, so they are not moved.
+
+        Returns
+        -------
+        list of (float, str, value)
+            The edits that no longer apply: start of the old excerpt, field and value. They are kept for that excerpt.
+        """
+        old = dict(
+            database.execute(
+                "SELECT d.excerpt_start_s, d.excerpt_s FROM details d JOIN clips c USING (number)"
+                " JOIN songs s ON s.number = c.song WHERE s.sha256 = ?",
+                (song,),
+            ).fetchall()
+        )
+        lost, present = [], {one.start for one in excerpts}
+        for start, field, value, analyzer in database.execute(
+            "SELECT excerpt_start_s, field, value, analyzer FROM edits WHERE song = ? ORDER BY excerpt_start_s, field",
+            (song,),
+        ).fetchall():
+            if start in present or start not in old:
+                continue
+            there = Excerpt(start, old[start])
+            near = [one for one in excerpts if _share_most(one, there)] if field in CARRIED else []
+            if not near:
+                lost.append((start, field, json.loads(value)))
+                continue
+            database.executemany(
+                "INSERT OR IGNORE INTO edits VALUES (?, ?, ?, ?, ?)",
+                [(song, one.start, field, value, analyzer) for one in near],
+            )
+            database.execute(
+                "DELETE FROM edits WHERE song = ? AND excerpt_start_s = ? AND field = ?", (song, start, field)
+            )
+        return lost
 
     def store_facts(
         self, database: sqlite3.Connection, song: Song, facts: SongFacts, protocol: str, digest: str
@@ -698,6 +741,12 @@ def _upsert(table: str, values: Mapping[str, Any], key: str) -> str:
     marks = ", ".join(f":{name}" for name in values)
     changes = ", ".join(f"{name} = excluded.{name}" for name in values if name != key)
     return f"INSERT INTO {table} ({names}) VALUES ({marks}) ON CONFLICT ({key}) DO UPDATE SET {changes}"  # noqa: S608 — names of ours
+
+
+def _share_most(one: Excerpt, other: Excerpt) -> bool:
+    """Return whether two excerpts share more than half of the shorter one."""
+    shared = min(one.start + one.duration, other.start + other.duration) - max(one.start, other.start)
+    return shared > min(one.duration, other.duration) / 2
 
 
 def _place(clip_id: str) -> int:
