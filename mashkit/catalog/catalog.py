@@ -185,7 +185,7 @@ class Catalog:
         if clip_id not in self._records:
             raise CatalogError(
                 f"no clip {clip_id!r} in this catalog",
-                "give the songs, the separator and the analyzer with which the plan was made",
+                "give the songs, with the names they had, the separator and the analyzer with which the plan was made",
             )
         return self._records[clip_id]
 

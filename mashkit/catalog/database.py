@@ -566,7 +566,7 @@ class MashupDB:
         if not found:
             raise CatalogError(
                 f"no clip {clip_id!r} in {self._named}",
-                "see `mashkit db list`; a clip that was edited or analysed again may have another id",
+                "see `mashkit db list`; the id is another after an edit, another analysis, or another name of the song",
             )
         return self.record_of(found[0][0])
 
