@@ -13,7 +13,7 @@ import attrs
 import numpy as np
 
 from mashkit.audio.levels import usual_gain
-from mashkit.catalog.edits import NEAR, edited
+from mashkit.catalog.edits import edited
 from mashkit.catalog.excerpts import Excerpt
 from mashkit.catalog.ingest import (
     ACTIVITY_FRAME_S,
@@ -47,6 +47,8 @@ SURE_OF_KEY = 0.5
 TEMPO_FACTORS = (2.0, 0.5, 3.0, 1 / 3, 1.5, 2 / 3, 4 / 3, 0.75)
 """Accepted ratios of a labelled tempo to the estimated tempo, because people may count half or double tempo, and
 triplets and dotted notes mislead beat trackers."""
+NEAR = 0.04
+"""Largest relative difference of a label's tempo from a multiple of the beats' that is taken for it (ours)."""
 _TRUST = "or take the labels as they are with --trust-labels"
 CONCENTRATED = 0.5
 """Least length of the mean of phases, as unit vectors, for the phases to count as concentrated (ours)."""

@@ -24,8 +24,6 @@ SAME_BPM = 0.05
 """Largest difference of an edited tempo from the old one that is no edit, BPM: tempi are shown with one decimal."""
 SAME_S = 0.001
 """Largest difference of an edited downbeat from one of the old ones that is no edit, seconds."""
-NEAR = 0.04
-"""Largest relative difference between a label's tempo and a multiple of the beats' that is taken for it."""
 BEATS_A_BAR = 4
 """Beats in a bar, used where the analysis gives no other number."""
 MOST_BEATS_A_BAR = 32
