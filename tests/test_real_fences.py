@@ -353,15 +353,15 @@ def test_a_dry_run_asks_loaders_too(
 
 @pytest.mark.parametrize("jobs", [0, 2])
 def test_workers_load_the_plugins_of_the_callers_registry_and_no_others(
-    jobs: int, plugin: Callable[[str], Path], tmp_path: Path
+    jobs: int, plugin: Callable[[str], Path], light: None, tmp_path: Path
 ) -> None:
     plugin("loader_raises")
     songs = made.songs(tmp_path / "songs")
     failed = {}
-    for name, allow in {"all": None, "some": ["mashkit-librosa"]}.items():
+    for name, allow in {"all": None, "some": ["mashkit_light"]}.items():
         kit = Kit(
-            separator="librosa",
-            analyzer="librosa",
+            separator="thirds",
+            analyzer="grid",
             registry=Registry(allow=allow),
             options={"executor": {"jobs": jobs}},
         )
