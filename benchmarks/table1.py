@@ -41,7 +41,7 @@ from networks import (
 )
 from script import run_script
 
-from mashkit.atomicfile import write_json, write_text
+from mashkit.atomicfile import write_text
 from mashkit.bench.scorer_metrics import Examples, accuracy, average_rank, roc_auc
 from mashkit.bench.statistics import Statistic
 from mashkit.conditions import UNMATCHED
@@ -303,7 +303,8 @@ def main() -> None:
     if arguments.write:
         kept["collections"][arguments.write] = result if earlier is None else joined(earlier, result)
         kept["environment"] = environment()
-        write_json(file, kept)
+        # Without spaces, because each clone has it.
+        write_text(file, json.dumps(kept, ensure_ascii=False, separators=(",", ":")) + "\n")
         write_text(file.with_suffix(".md"), page(kept["collections"]))
 
 

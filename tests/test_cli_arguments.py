@@ -96,7 +96,7 @@ def test_a_mistake_in_a_plan_is_named_where_it_is(tmp_path: Path) -> None:
     at = next(number for number, line in enumerate(lines) if '"speed"' in line)
     lines[at] += ","
     (tmp_path / "plan.json").write_text("\n".join(lines))
-    with pytest.raises(PlanError, match=rf"plan\.json: a plan is not JSON: .*, line {at + 1}, column"):
+    with pytest.raises(PlanError, match=rf"plan\.json, line {at + 1}: a plan is not JSON: .*, column"):
         read_plans([tmp_path / "plan.json"])
     (tmp_path / "plans.jsonl").write_text("{\n" + plan.to_json() + "\n")
     found = read_plans([tmp_path / "plans.jsonl"])

@@ -64,8 +64,8 @@ def _read(path: Path) -> tuple[list[MashupPlan], list[tuple[str, PlanError]]]:
     except json.JSONDecodeError as error:
         lines = text.splitlines()
         if not any(map(_is_object, lines)):  # it is no file of a plan a line, but one plan with a mistake
-            place = f"line {error.lineno}, column {error.colno}"
-            raise PlanError(f"{name}: a plan is not JSON: {error.msg}, {place}", "correct it there") from error
+            place = f"{name}, line {error.lineno}"
+            raise PlanError(f"{place}: a plan is not JSON: {error.msg}, column {error.colno}") from error
         parts = [(f"{name}, line {number}", line) for number, line in enumerate(lines, 1) if line.strip()]
     else:
         parts = [(name, text)]  # a file of one line is one plan, and so is a plan.json
