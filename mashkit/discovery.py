@@ -492,12 +492,8 @@ class Discovery:
         """Return the benchmark's collections of all plugins by name, sorted; for equal names see :meth:`weights`."""
         return by_name("collection", self._registered("mashkit_register_collections"), self.note)
 
-    def suites(self) -> list[Traversable]:
-        """Return the files of the benchmark's suites of all plugins, sorted by the names of the files."""
-        return [file for _, file in self.suites_by_owner()]
-
-    def suites_by_owner(self) -> list[tuple[str, Traversable]]:
-        """Return :meth:`suites`, each with the distribution that brings it."""
+    def suites(self) -> list[tuple[str, Traversable]]:
+        """Return the files of the benchmark's suites of all plugins, by their names, each with its distribution."""
         return sorted(self._registered("mashkit_register_suites"), key=lambda one: one[1].name)
 
     def _registered(self, hook_name: str) -> list[tuple[str, Any]]:

@@ -28,7 +28,7 @@ _Check: TypeAlias = Callable[[str, Task, Any], Any]
 def fenced(name: str, cls: type[Task]) -> type[Task]:
     """Return the class of a task whose methods run within :func:`mashkit.components.fence.plugin_code`.
 
-    It is a subclass, so that everything else of the benchmark knows tasks only.
+    It is a subclass, because the rest of the benchmark takes any task.
 
     Parameters
     ----------

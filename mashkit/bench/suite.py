@@ -266,7 +266,7 @@ def known_suites() -> dict[str, Suite]:
     none, with a note.
     """
     found: list[tuple[str, Suite]] = []
-    for owner, file in installed().suites_by_owner():
+    for owner, file in installed().suites():
         try:
             found.append((owner, _suite_in(file.read_text(encoding="utf-8"), str(file))))
         except (SuiteError, OSError, UnicodeDecodeError) as error:

@@ -27,10 +27,7 @@ if TYPE_CHECKING:
 READY = "ready"
 """Status of the first answer: everything is imported that is not the competitor."""
 WARM = "warm"
-"""Status of an answer before the first outcome: the competitor has been used once, and what it loads then is loaded.
-
-It comes if the first use failed, too.
-"""
+"""Status of the answer after the competitor's first use, in which it loads its models; sent also if that use fails."""
 
 
 @attrs.frozen

@@ -68,9 +68,8 @@ def edited(analysis: Analysis, edits: Mapping[str, Any], duration_s: float) -> A
     A value that the analysis has already changes nothing but the confidence. A tempo of twice, half, three times or a
     third of the old tempo adds or leaves out beats. Any other tempo gives evenly spaced beats, one of which is the
     first downbeat. An edited downbeat moves all downbeats by the same number of beats, so that one of them is the beat
-    nearest to the given time. An edit removes the analyzer's confidence in
-    what is edited, because the person vouches for it; for an edit of the downbeat or of the beats in a bar it is the
-    confidence "metre".
+    nearest to the given time. An edit removes the analyzer's confidence in what is edited, because the person vouches
+    for it; for an edit of the downbeat or of the beats in a bar it is the confidence "metre".
 
     Parameters
     ----------

@@ -166,18 +166,17 @@ class Generator(Component):
         """
         self.require_result(plan, MashupPlan, "plan")
         sung = plan.layer(Role.VOCAL)
-        unknown = sorted({layer.clip_id for layer in plan.layers if clips.row_of(layer.clip_id) is None})
-        wrong = {
-            f"uses unknown clips {unknown}": bool(unknown),
-            f"is of condition {str(plan.condition)!r}, not {str(condition)!r}": plan.condition != condition,
-            f"has the vocal of clip {sung.clip_id!r}, not of {vocal!r}": vocal not in (None, sung.clip_id),
-            "alters its vocal, to which the other stems are to be fitted": (
-                (sung.speed, sung.semitones, sung.time_map) != (1.0, 0.0, None)
-            ),
-        }
-        for problem, found in wrong.items():
-            if found:
-                raise ContractViolation(f"generator {self.info.name!r}: plan {plan.id} {problem}")
+        problem = ""
+        if unknown := {layer.clip_id for layer in plan.layers if clips.row_of(layer.clip_id) is None}:
+            problem = f"uses unknown clips {sorted(unknown)}"
+        elif plan.condition != condition:
+            problem = f"is of condition {str(plan.condition)!r}, not {str(condition)!r}"
+        elif vocal not in (None, sung.clip_id):
+            problem = f"has the vocal of clip {sung.clip_id!r}, not of {vocal!r}"
+        elif (sung.speed, sung.semitones, sung.time_map) != (1.0, 0.0, None):
+            problem = "alters its vocal, to which the other stems are to be fitted"
+        if problem:
+            raise ContractViolation(f"generator {self.info.name!r}: plan {plan.id} {problem}")
         return plan if plan.generator else attrs.evolve(plan, generator=self.record())
 
     def record(self) -> Mapping[str, Any]:
