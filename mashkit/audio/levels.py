@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mashkit.audio.buffers import pieces
-from mashkit.audio.silence import SILENCE_DB, loudest_second_db
+from mashkit.audio.silence import SILENCE_DB, is_silent, loudest_second_db
 from mashkit.errors import AudioError
 from mashkit.types import Audio, Samples
 
@@ -112,10 +112,10 @@ def complaints(audio: Audio) -> list[str]:
         Any sample rate and number of channels; at least one frame.
     """
     found = []
-    level = loudest_second_db(audio)
-    if level < SILENCE_DB:
-        return [f"is silent: even its loudest second has {_db(level)}"]
-    if level < QUIET_DB:
+    if is_silent(audio, QUIET_DB):
+        level = loudest_second_db(audio)
+        if level < SILENCE_DB:
+            return [f"is silent: even its loudest second has {_db(level)}"]
         found.append(f"is very quiet: even its loudest second has {_db(level)}; it was made louder for the analysis")
     if audio.channels == 2:
         left, right = (

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from mashkit.audio.buffers import weighted_sum
 from mashkit.audio.files import load, resample
 from mashkit.audio.levels import complaints, loudness, usual_gain
-from mashkit.audio.silence import SILENCE_DB, loudest_second_db, sounding_seconds
+from mashkit.audio.silence import is_silent, loudest_second_db, sounding_seconds
 from mashkit.catalog.excerpts import SAMPLE_RATE as SAMPLE_RATE
 from mashkit.catalog.excerpts import SHORTEST_S, Excerpt, ExcerptPolicy
 from mashkit.catalog.objects import encode
@@ -427,8 +427,8 @@ class _Decoded:
     @cached_property
     def facts(self) -> SongFacts:
         first = self._originals[0]
-        level = loudest_second_db(self.mix)
-        if level < SILENCE_DB:
+        if is_silent(self.mix):
+            level = loudest_second_db(self.mix)
             raise AudioFileError(
                 self.song.path,
                 "is silent from beginning to end"
