@@ -427,6 +427,38 @@ def test_the_admin_page_wants_its_token(case: Callable[..., Case]) -> None:
         assert client.get("/api/admin/progress", headers={"x-forwarded-for": "1.2.3.4"}).status_code == 401
 
 
+def test_a_public_address_wants_a_token_and_no_third_name_is_served(
+    frozen: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mashkit.listen import serving
+
+    folder = tmp_path / "study"
+    shutil.copytree(frozen / PageKind.RATING / "study", folder)
+    seen: dict[str, int] = {}
+
+    def ask(app: Any, _: Any) -> None:
+        with TestClient(app) as client:
+            for name in ("study.example.org", "xn--bung-zra.org", "127.0.0.1:8765", "localhost", "evil.example"):
+                seen[name] = client.get("/admin", headers={"host": name}).status_code
+            seen["progress"] = client.get("/api/admin/progress", headers={"host": "localhost"}).status_code
+
+    monkeypatch.setattr(serving, "run", ask)
+    with pytest.raises(UsageError, match=r"--public-url .* without --admin-token"):
+        serving.serve(folder, public_url="https://study.example.org")
+    for wrong in ("study.example.org", "https://", "https://[bad", "ftp://study.example.org"):
+        with pytest.raises(UsageError, match="give the whole address"):
+            serving.serve(folder, public_url=wrong, admin_token=TOKEN)
+    assert not seen
+    none = {"study.example.org": 421, "xn--bung-zra.org": 421, "evil.example": 421}
+    local = {**none, "127.0.0.1:8765": 200, "localhost": 200, "progress": 200}
+    serving.serve(folder, public_url="https://Study.example.org:8443/", admin_token=TOKEN)
+    assert seen == {**local, "study.example.org": 200, "progress": 401}
+    serving.serve(folder, public_url="https://\N{LATIN SMALL LETTER U WITH DIAERESIS}bung.org", admin_token=TOKEN)
+    assert seen == {**local, "xn--bung-zra.org": 200, "progress": 401}
+    serving.serve(folder)
+    assert seen == local
+
+
 def test_an_unforeseen_error_of_one_request_costs_no_other(case: Callable[..., Case]) -> None:
     one = case()
     writer, free = Writer(one.store), threading.Event()

@@ -20,6 +20,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import attrs
 import uvicorn
@@ -79,10 +80,9 @@ class Options:
     Parameters
     ----------
     admin_token : str
-        What the admin page asks for; empty for nothing, which is allowed on loopback only.
+        What the admin page asks for; empty for nothing, which :func:`require_token` allows on this machine only.
     hosts : tuple of str
-        Names under which the server may be asked, without port; empty for any. On loopback a page of another site
-        could otherwise reach the server by a name that it lets point to this machine.
+        Names under which the server may be asked (:func:`names_of`); empty for any.
     public_url : str
         Beginning of the links that raters get, if they reach the server by another name than its own, as through a
         proxy. With https, cookies are sent over https only.
@@ -509,11 +509,40 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def require_token(host: str, token: str) -> None:
-    """Raise UsageError if a server that other machines can reach has no admin token, or a short one."""
-    if not token and not is_loopback(host):
+def names_of(host: str, public_url: str) -> tuple[str, ...]:
+    """Return the names under which a server may be asked, without port; empty for any.
+
+    A page of another site could otherwise reach a server of this machine by a name that it lets point here. Other
+    machines may know this one by any name, unless raters are given one.
+
+    Raises
+    ------
+    UsageError
+        If the public URL has no name.
+    """
+    own = (*LOOPBACK_NAMES, host.lower())
+    if not public_url:
+        return own if is_loopback(host) else ()
+    try:
+        given = urlsplit(public_url)
+        # Browsers send a name with other letters than English ones in this form.
+        public = (given.hostname or "").encode("idna").decode() if given.scheme in ("http", "https") else ""
+    except ValueError:
+        public = ""
+    if not public:
+        raise UsageError(f"--public-url {public_url}", "give the whole address, as https://study.example.org")
+    return public, *own
+
+
+def require_token(host: str, token: str, public_url: str = "") -> None:
+    """Raise UsageError if a server that other machines can reach has no admin token, or a short one.
+
+    Who gives a public URL lets others in by a proxy, whose requests come from this machine.
+    """
+    if not token and (public_url or not is_loopback(host)):
         raise UsageError(
-            f"--host {host} without --admin-token", "other machines could read the results: give a token, or stay local"
+            f"{'--public-url' if public_url else '--host'} {public_url or host} without --admin-token",
+            "other machines could read the results: give a token, or stay local",
         )
     if token and len(token) < SHORTEST_TOKEN:
         raise UsageError(f"an admin token of {len(token)} characters", f"give {SHORTEST_TOKEN} or more")

@@ -11,12 +11,11 @@ from typing import Any
 from mashkit.listen.answers import Store
 from mashkit.listen.links import DAYS, Links, secret_of
 from mashkit.listen.server import (
-    LOOPBACK_NAMES,
     Options,
     address,
     application,
-    is_loopback,
     listening,
+    names_of,
     only_server,
     require_token,
     run,
@@ -48,9 +47,9 @@ def serve(
     host, port : str, int
         Where to listen; port 0 is a free one.
     admin_token : str
-        Needed if other machines can reach the server.
+        Needed if other machines can reach the server, at ``host`` or by ``public_url``.
     public_url : str
-        Beginning of the links, if raters reach the server by another name.
+        Beginning of the links, if raters reach the server by another name; it is then asked by no third one.
     links : int
         Number of personal links to make.
     days : float
@@ -64,10 +63,13 @@ def serve(
 
     Raises
     ------
+    UsageError
+        If a needed token is missing or short, or the public URL is none.
     MashkitError
         If the study is not as it was frozen, another server has it, or the server cannot listen.
     """
-    require_token(host, admin_token)
+    require_token(host, admin_token, public_url)
+    hosts = names_of(host, public_url)
     study = load(folder)
     with contextlib.ExitStack() as stack:
         own = folder
@@ -83,8 +85,7 @@ def serve(
         beginning = public_url.rstrip("/") or address(made, host)
         options = Options(
             admin_token=admin_token,
-            # Behind a proxy the name is the proxy's, and the token protects the admin page.
-            hosts=LOOPBACK_NAMES if is_loopback(host) and not public_url else (),
+            hosts=hosts,
             public_url=public_url,
             dry_run=dry_run,
             backup=None if dry_run else backup or folder / BACKUP,
