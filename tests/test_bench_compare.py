@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mashkit.bench.compare import Limit, NotComparable, boards, compare
-from mashkit.bench.page import leaderboard
+from mashkit.bench.page import judged_apart, leaderboard
 from mashkit.bench.results import Result
 from mashkit.bench.scorers import ScorerTask
 from mashkit.cli import main
@@ -188,6 +188,27 @@ def test_changes_are_of_the_songs_that_both_results_judge(
     half = Result.from_dict(learnt(result, "amu", 0, 1)), Result.from_dict(learnt(result, "amu", 2, 3))
     (failed,) = compare(*half, ["auc:-5%"]).failures
     assert failed.failed == "no input of the metric is judged in both"
+
+
+def test_a_lost_input_changes_nothing(result: dict[str, Any]) -> None:
+    # The scores are the same. Song 0 is hard, and in B it had gone.
+    old, new = learnt(result, "amu", s0=-1.0), learnt(result, "amu", s0=-1.0)
+    lost = next(one for one in new["rows"] if (one["label"], one["input"]) == ("amu", "positive 0"))
+    lost |= {"status": "unavailable", "reason": "gone", "input_missing": True, "values": {}}
+    entry, _ = new["competitors"]
+    entry["metrics"] = ScorerTask().summarize([row for row in Result.from_dict(new).rows if row.label == "amu"])
+    assert entry["metrics"]["auc"] == 100 > old["competitors"][0]["metrics"]["auc"]
+    compared = compare(Result.from_dict(old), Result.from_dict(new))
+    one = next(one for one in compared.changes if (one.label, one.metric) == ("amu", "auc"))
+    assert (one.old, one.new) == (100, 100)
+    assert compared.notes == (
+        "amu lacked other inputs in A than in B: its values and changes here are of the 11 inputs by which it is "
+        "judged in both",
+    )
+    assert judged_apart(Result.from_dict(new)) == [
+        "amu lacked 1 input, which had gone when it was measured.",
+        "Rank and score are of the inputs that all of them had.",
+    ]
 
 
 def test_a_leaderboard_ranks_by_the_songs_that_nobody_was_trained_on(result: dict[str, Any], tmp_path: Path) -> None:

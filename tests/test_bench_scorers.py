@@ -23,9 +23,9 @@ from mashkit.bench.audition import EXCERPT_S, NothingToHear, picks_of, sounds
 from mashkit.bench.collections import Choice
 from mashkit.bench.generators import GeneratorTask
 from mashkit.bench.page import page, publish
-from mashkit.bench.records import Row
+from mashkit.bench.records import Entry, Row
 from mashkit.bench.results import Result, read_result, rows_path
-from mashkit.bench.runner import recomputed, run
+from mashkit.bench.runner import ranked, recomputed, run
 from mashkit.bench.scorers import HEADLINES, TWIN_METRICS, ScorerTask
 from mashkit.bench.suite import Competitor, Suite, load_suite
 from mashkit.bench.tables import SuiteError
@@ -534,6 +534,50 @@ def test_plans_are_drawn_as_often_as_asked(task: ScorerTask) -> None:
     assert sum("other" in one.measure for one in once) == sum("other" in one.measure for one in twice)
     with pytest.raises(SuiteError, match="plan_seeds"):
         task.inputs({**settings, "plan_seeds": 0}, None)
+
+
+def scored(label: str, **outcomes: dict[str, Any]) -> list[Row]:
+    """Return rows of six vocals with one positive and one negative each; ``outcomes`` change a vocal's positive."""
+    made = []
+    for number in range(6):
+        for part, score in (("positive", 0.2 if number < 3 else 0.9), ("negative", 0.5)):
+            name = f"v{number}: {part}"
+            facts = {"uses": [["controlled", part]], "song": f"s{number}", "vocal": f"v{number}", "plan": name}
+            values = {"score": score, "probability": 0.0, "score_cpu_s": 0.01, "score_wall_s": 0.01}
+            row = row_of(label=label, input=name, measure="controlled", values=values, facts=facts)
+            made.append(attrs.evolve(row, **outcomes.get(f"v{number}", {}) if part == "positive" else {}))
+    return made
+
+
+LOST = {"status": "unavailable", "input_missing": True, "reason": "gone", "values": {}}
+
+
+def test_who_lost_an_input_wins_nothing_by_it(task: ScorerTask) -> None:
+    of = {"a": scored("a", v0=LOST), "b": scored("b")}
+    (test,) = (one for one in task.compare(of) if one.metric == "within_auc")
+    assert (test.difference, test.songs, test.differing) == (0, 5, 0)
+    every = [*of["a"], *of["b"]]
+    entries, _ = ranked(task, [Entry(label=label, component=label) for label in of], every)
+    assert [one.rank for one in entries] == [1, 1]
+    assert [one.metrics["within_auc"] for one in entries] == [60, 50]
+
+
+def test_who_failed_on_an_input_has_no_value_and_no_test(task: ScorerTask) -> None:
+    of = {"a": scored("a", v0={"status": "failed", "reason": "oh", "values": {}}), "b": scored("b")}
+    assert not [one for one in task.compare(of) if one.metric == "within_auc"]
+    assert task.summarize(of["a"])["within_auc"] is None
+
+
+def test_a_plan_that_was_lost_is_not_compared_with_itself_rendered_otherwise(task: ScorerTask) -> None:
+    rows = scored("a")
+    others = [
+        attrs.evolve(row, input=f"{row.input} otherwise", measure="other stretcher",
+                     facts={**row.facts, "uses": [["other stretcher", row.facts["uses"][0][1]]], "same_as": row.input})
+        for row in rows
+    ]  # fmt: skip
+    assert task.summarize([*rows, *others])["stretcher_auc_change"] == 0
+    assert task.summarize([attrs.evolve(rows[0], **LOST), *rows[1:], *others])["stretcher_auc_change"] == 0
+    assert task.summarize([*rows[1:], *others])["stretcher_auc_change"] == 0
 
 
 def test_a_value_is_no_metric_where_nobody_has_one(task: ScorerTask) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import attrs
 
 from mashkit.bench.ranking import Metric
-from mashkit.bench.records import Entry, Row, by_label
+from mashkit.bench.records import Entry, Row, by_label, unequally_missing
 from mashkit.bench.results import SUFFIXES, Result, read_result
 from mashkit.bench.runner import placed, places_of, ranked
 from mashkit.bench.tasks import load_task
@@ -113,8 +113,8 @@ class Compared:
     only_old, only_new : tuple of str
         Labels that only one of the results has.
     notes : tuple of str
-        A sentence for each competitor whose training songs differ between the results, so that its values here are of
-        other inputs than in its results.
+        A sentence for each competitor whose training songs or missing inputs differ between the results, so that its
+        values here are of other inputs than in its results.
     """
 
     changes: tuple[Change, ...]
@@ -157,7 +157,7 @@ def compare(old: Result, new: Result, limits: Sequence[str] = ()) -> Compared:
     for label in common:
         sides = _Sides(old, new, label)
         values = [before[label].metrics, after[label].metrics]
-        if all(values) and sides.learnt:
+        if all(values) and sides.differ:
             notes.append(sides.note)
             values = sides.values()
         intervals = sides.intervals() if all(values) else {}
@@ -213,18 +213,24 @@ class _Sides:
     def __init__(self, old: Result, new: Result, label: str) -> None:
         sides = [[row for row in result.rows if row.label == label] for result in (old, new)]
         songs = [{row.input for row in side if row.trained_on} for side in sides]
-        self.learnt = songs[0] != songs[1]
-        """Whether the competitor was trained on other inputs in one result than in the other."""
+        self._lost = unequally_missing(row for side in sides for row in side)
+        self._learnt = songs[0] != songs[1]
         self._task = load_task(new.suite.task)
         self._label = label
-        left_out = songs[0] | songs[1]
+        left_out = songs[0] | songs[1] | self._lost
         self._old, self._new = ([row for row in side if row.input not in left_out] for side in sides)
+
+    @property
+    def differ(self) -> bool:
+        """Whether the competitor was trained on other inputs in one result than in the other, or lacked others."""
+        return self._learnt or bool(self._lost)
 
     @property
     def note(self) -> str:
         """What the values are of."""
+        why = ["was trained on other songs"] * self._learnt + ["lacked other inputs"] * bool(self._lost)
         return (
-            f"{self._label} was trained on other songs in A than in B: its values and changes here are of the "
+            f"{self._label} {' and '.join(why)} in A than in B: its values and changes here are of the "
             f"{len({row.input for row in self._new})} inputs by which it is judged in both"
         )
 

@@ -18,7 +18,7 @@ from mashkit.atomicfile import write_text
 from mashkit.bench.audition import picks_of
 from mashkit.bench.charts import Chart, draw
 from mashkit.bench.ranking import Metric
-from mashkit.bench.records import Entry, Row, judged_by, shared_by
+from mashkit.bench.records import Entry, Row, judged_by, shared_by, unequally_missing
 from mashkit.bench.results import Result, value_names, write_result
 from mashkit.bench.statistics import SIGNIFICANT, Comparison
 from mashkit.bench.tasks import Cell, Literature, Pick, Table, load_task
@@ -85,7 +85,7 @@ def page(result: Result, sounds: Mapping[str, str] | None = None) -> str:
         "page.html",
         marks='<span class="bad">Marked</span>: beyond what is a must. <span class="best">Underlined</span>: best of '
         f"its column. {NONE}: not measured or not provided. "
-        + text(" ".join([*_small_print(result), *trained_on(result)])),
+        + text(" ".join([*_small_print(result), *judged_apart(result)])),
         table=_table(result),
         charts="\n".join(charts),
         tables=_tables(task.tables(result.measured, rows)),
@@ -156,7 +156,7 @@ def leaderboard(boards: Sequence[tuple[Result, Sequence[Path]]], refused: Mappin
         names = ", ".join(path.name for path in paths)
         collection = result.suite.settings.get("collection")
         said = f"suite {result.suite.name}" + (f", collection {collection}" if collection else "")
-        about = [f"{said}; from {names}.", *trained_on(result)]
+        about = [f"{said}; from {names}.", *judged_apart(result)]
         facts = f'<p class="facts">{text(" ".join(about))}</p>'
         sections.append(pages.section(f"board-{place}", result.suite.title, facts, _table(result)))
     if refused:
@@ -198,7 +198,7 @@ def markdown(result: Result) -> str:
     task = load_task(result.suite.task)
     lead = task.lead(result.measured, result.rows, result.comparisons, result.suite.baseline)
     parts = [f"# {result.suite.title}", "", *([*(f"- {one}" for one in lead), ""] if lead else [])]
-    parts += [" ".join([made, *trained_on(result)]), "", *lines, ""]
+    parts += [" ".join([made, *judged_apart(result)]), "", *lines, ""]
     for table in task.tables(result.measured, result.rows):
         parts += [f"## {table.title}", "", table.caption, "", f"| {' | '.join(map(_line, table.heads))} |"]
         parts += [f"|{'---|' * len(table.heads)}"]
@@ -209,8 +209,8 @@ def markdown(result: Result) -> str:
     return "\n".join(parts)
 
 
-def trained_on(result: Result) -> list[str]:
-    """Return a sentence about each competitor that was trained on songs of its inputs."""
+def judged_apart(result: Result) -> list[str]:
+    """Return a sentence about each competitor that was trained on songs of its inputs, or alone lacked some of them."""
     found: dict[str, dict[str, None]] = {}
     for row in result.rows:
         found.setdefault(row.label, {}).update(dict.fromkeys(row.trained_on))
@@ -219,11 +219,20 @@ def trained_on(result: Result) -> list[str]:
         for label, songs in found.items()
         if songs
     ]
+    learnt = bool(said)
+    labels = [one.label for one in result.measured]
+    lost = unequally_missing(row for row in result.rows if row.label in labels)
+    for label in labels:
+        count = sum(row.label == label and row.input_missing and row.input in lost for row in result.rows)
+        if count:
+            said.append(f"{label} lacked {count} input{'s' * (count != 1)}, which had gone when it was measured.")
     if not said:
         return []
-    if shared_by([one.label for one in result.measured], result.rows) is None:
-        return [*said, "No song is new to everybody: rank and score are of different songs, and say little."]
-    return [*said, "Rank and score are of the songs that nobody was trained on."]
+    if shared_by(labels, result.rows) is None:
+        which = "song is new to everybody" if learnt else "input was there for everybody"
+        return [*said, f"No {which}: rank and score are of different songs, and say little."]
+    which = "songs that nobody was trained on" if learnt else "inputs that all of them had"
+    return [*said, f"Rank and score are of the {which}{' and all of them had' if learnt and lost else ''}."]
 
 
 def _small_print(result: Result) -> list[str]:

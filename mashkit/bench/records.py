@@ -209,15 +209,28 @@ def judged_by(rows: Iterable[Row]) -> list[Row]:
 
 
 def shared_by(labels: Iterable[str], rows: Iterable[Row]) -> dict[str, list[Row]] | None:
-    """Return each competitor's rows of the inputs that none of them was trained on.
+    """Return each competitor's rows of the inputs that none of them was trained on, and that none of them alone lacked.
 
-    The result is None if no competitor was trained on any input, or if one was measured on none of these inputs.
+    An input that went while the suite ran is missing for some competitors only. The result is None if there is no such
+    input and no competitor was trained on any, or if one was measured on none of the inputs that remain.
     """
     wanted = list(labels)
     of = by_label(rows, wanted)
-    known = {row.input for label in wanted for row in of[label] if row.trained_on}
-    shared = {label: [row for row in of[label] if row.input not in known] for label in wanted}
-    return shared if known and all(any(row.ok for row in own) for own in shared.values()) else None
+    own_rows = [row for label in wanted for row in of[label]]
+    left_out = {row.input for row in own_rows if row.trained_on} | unequally_missing(own_rows)
+    shared = {label: [row for row in of[label] if row.input not in left_out] for label in wanted}
+    return shared if left_out and all(any(row.ok for row in own) for own in shared.values()) else None
+
+
+def unequally_missing(rows: Iterable[Row]) -> set[str]:
+    """Return the inputs that are missing in some of these rows and not in others.
+
+    Values with such an input and without it cannot be compared. A row that failed is not missing: it spoils its metric.
+    """
+    missing: dict[str, set[bool]] = {}
+    for row in rows:
+        missing.setdefault(row.input, set()).add(row.input_missing)
+    return {name for name, seen in missing.items() if len(seen) > 1}
 
 
 def collect(rows: Iterable[Row], field: str, *measures: str) -> list[float] | None:

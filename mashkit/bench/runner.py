@@ -580,7 +580,7 @@ def ranked(
 def places_of(
     task: Task, metrics: Sequence[Metric], values: Mapping[str, Mapping[str, float | None]], rows: Sequence[Row]
 ) -> dict[str, Standing]:
-    """Return the places of competitors, best first, by the inputs that none of them was trained on.
+    """Return the places of competitors, best first, by the inputs that all of them had and none was trained on.
 
     Numbers of different songs cannot be ranked. If a competitor has none of these inputs, the places are those of the
     values.

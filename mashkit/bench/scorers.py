@@ -427,10 +427,11 @@ class ScorerTask(Task):
     def compare(self, rows: Mapping[str, Sequence[Row]]) -> list[Comparison]:
         """Return paired tests of every two scorers by the headline metrics, Holm's correction within each metric.
 
-        Each test is of the plans by which both are judged.
+        Each test is of the plans by which both are judged, and that were there for both.
         """
         songs = _songs([row for own in rows.values() for row in own])
-        inputs = {label: {row.input for row in own} for label, own in rows.items()}
+        # A plan on which one failed remains: it spoils the group, as it does in the table.
+        inputs = {label: {row.input for row in own if not row.input_missing} for label, own in rows.items()}
 
         @functools.cache
         def known(label: str, judged: frozenset[str]) -> dict[str, Statistic]:
@@ -766,7 +767,11 @@ def _robustness(rows: Sequence[Row]) -> dict[str, float]:
     by_name = {row.input: row for row in rows}
     found = {}
     for kind in ROBUST:
-        parts = groups.get(f"other {kind}", {})
+        # Without a plan's own row, which was lost or is not judged, there is nothing to compare the other one with.
+        parts = {
+            part: [row for row in own if (base := by_name.get(row.facts["same_as"])) and not base.input_missing]
+            for part, own in groups.get(f"other {kind}", {}).items()
+        }
         others = [row for part in parts.values() for row in part]
         bases = [by_name[row.facts["same_as"]] for row in others]
         if not others or not all(row.ok for row in bases):

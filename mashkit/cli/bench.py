@@ -99,7 +99,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from mashkit.atomicfile import require_possible_folder
     from mashkit.bench.charts import require_matplotlib
     from mashkit.bench.compare import with_earlier
-    from mashkit.bench.page import publish, trained_on
+    from mashkit.bench.page import judged_apart, publish
     from mashkit.bench.results import require_pyarrow
     from mashkit.bench.runner import run, what_is_ahead
     from mashkit.cli.console import print_json, say
@@ -155,7 +155,7 @@ def _run(arguments: argparse.Namespace) -> int:
         _print_result(result)
     for label, reason in _unavailable(measured).items():
         say(f"unavailable: {label}: {reason}")
-    for note in (*notes, *trained_on(result)):
+    for note in (*notes, *judged_apart(result)):
         say(note)
     say(f"page: {paths[1]}")
     return _status(measured, _named(arguments, suite))
