@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import json
 import re
@@ -10,11 +11,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import attrs
 import numpy as np
 import pytest
 
+from mashkit.bench import runner
 from mashkit.bench.page import markdown, page
 from mashkit.bench.ranking import Metric, standings
 from mashkit.bench.records import Row, collect
@@ -23,11 +26,14 @@ from mashkit.bench.runner import EVERYTHING, run
 from mashkit.bench.scorers import Settings
 from mashkit.bench.suite import Competitor, Suite, known_suites, load_suite
 from mashkit.bench.tables import SuiteError, from_table
-from mashkit.bench.tasks import load_task, stopwatch
+from mashkit.bench.tasks import Input, Task, load_task, stopwatch
+from mashkit.bench.worker import READY, Assignment
 from mashkit.cli import main
 from mashkit.errors import ComponentUnavailable, UnknownComponent
 from mashkit.pages import number
 from mashkit.registry import Registry
+from mashkit.workers.channel import Lost
+from mashkit.workers.pickling import pack, unpack
 from rows import row_of
 
 PLUGIN = '''
@@ -299,6 +305,75 @@ def test_an_interrupted_run_goes_on(result: Result, folder: Path, tmp_path: Path
     assert fresh == missing
     assert len((tmp_path / "acme.rows.jsonl").read_text().splitlines()) == len(lines)
     assert [row.status for row in again.rows] == list(statuses(result, "acme-tape").values())
+
+
+class Counting(Task):
+    """Measures nothing: its inputs are named like what becomes of them."""
+
+    kind, summary, version = "stretcher", "counts", 1
+    metrics = (Metric(name="n", title="n", unit="", explained="", resolution=1),)
+
+    def inputs(self, settings: Any, data: Path | None) -> list[Input]:
+        return [Input(name=name, measure="m") for name in ("gone", "a", "b", "c", "d")]
+
+    def warm_up(self, component: Any) -> None: ...
+
+    def measure(self, component: Any, given: Input) -> dict[str, float]:
+        return {"n": 1.0}
+
+    def summarize(self, rows: Any) -> dict[str, float | None]:
+        return {"n": None}
+
+    def charts(self, competitors: Any, rows: Any) -> list[Any]:
+        return []
+
+
+class Troubled:
+    """Stands in for a competitor's process; while a file exists, an input has gone, and on others it dies."""
+
+    process = mock.Mock(returncode=7)
+
+    def __init__(self, trouble: Path, module: str) -> None:
+        self._trouble, self._answers = trouble, [{"status": READY}]
+
+    def allow(self, seconds: float) -> None: ...
+
+    def kill(self) -> None: ...
+
+    def last_lines(self, count: int) -> list[str]:
+        return []
+
+    def send(self, message: Any) -> None:
+        given = unpack(message)
+        if isinstance(given, Assignment):
+            self._answers.append({"status": "ok", "described": {}, "trained_on": [], "identity": "tape"})
+        if not isinstance(given, Input):
+            return
+        lost = self._trouble.exists() and given.name == "gone"
+        if self._trouble.exists() and not lost:
+            raise Lost("is gone", "")
+        outcome = {"reason": "it has gone" if lost else "", "input_missing": lost, "values": {} if lost else {"n": 1.0}}
+        self._answers.append({"status": "unavailable" if lost else "ok", "wall_s": 1.0, **outcome})
+
+    def receive(self) -> Any:
+        return pack(self._answers.pop(0))
+
+
+def test_what_was_not_tried_or_had_gone_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trouble = tmp_path / "trouble"
+    monkeypatch.setattr(runner, "load_task", lambda name: Counting())
+    monkeypatch.setattr(runner, "Interpreter", functools.partial(Troubled, trouble))
+    trouble.touch()
+    first, fresh = counted(TAPE, tmp_path)
+    assert fresh == ["gone", "a", "b", "c", "d"]
+    died = "its process died with exit status 7"
+    assert [row.reason for row in first.rows] == ["it has gone", died, died, died, runner.NOT_TRIED]
+    trouble.unlink()
+    assert [(one.measured, one.ahead) for one in runner.what_is_ahead(TAPE, tmp_path)] == [(3, 2)]
+    second, fresh = counted(TAPE, tmp_path)
+    assert fresh == ["gone", "d"]
+    assert [row.status for row in second.rows] == ["ok", "failed", "failed", "failed", "ok"]
+    assert counted(TAPE, tmp_path) == (attrs.evolve(second, finished=mock.ANY), [])
 
 
 @pytest.mark.whole

@@ -65,6 +65,8 @@ once for each measurement. Starting alone took more than 15 s by the clock when 
 """
 GIVE_UP_AFTER = 3
 """Processes lost in a row (killed by the time-out, or dead) after which a competitor's other inputs are not tried."""
+NOT_TRIED = f"not tried: its process was lost {GIVE_UP_AFTER} times"
+"""Reason of the rows of these inputs."""
 
 Listener = Callable[[Row, bool, int, int], None]
 """Receives (row, whether it was there already, inputs of all competitors so far, and in all)."""
@@ -86,7 +88,8 @@ def run(
     ----------
     suite : Suite
     folder : Path
-        Holds ``<suite>.rows.jsonl``. The rows that an interrupted run left there are not measured again.
+        Holds ``<suite>.rows.jsonl``. The rows that an interrupted run left there are not measured again, except where
+        an input had gone, or was not tried because the competitor's process had been lost too often.
     data : Path, optional
         Folder of real recordings.
     jobs : int
@@ -131,8 +134,8 @@ def run(
             item = f"{message.label}: {message.input}"
             notify(StageEvent(stage="bench", item=item, state="started", done=done, total=total))
             continue
-        was_there = message.key in book.rows
-        row = book.rows[message.key] if was_there else book.add(message)
+        was_there = book.rows.get(message.key) == message
+        row = message if was_there else book.add(message)
         given = by_name.get(row.input)
         if given is not None:
             # The rows file has neither, because both may differ the next time.
@@ -354,6 +357,11 @@ class _Known:
     rows: Mapping[str, Row]
     places: Mapping[str, str]
 
+    def outcome(self, key: str) -> Row | None:
+        """Return the row of this key, unless it says nothing of the competitor: the input had gone or was not tried."""
+        row = self.rows.get(key)
+        return None if row is None or row.input_missing or row.reason == NOT_TRIED else row
+
     def passed_on(self, reason: str) -> str:
         """Return a reason without this machine's folders: results are passed on, and committed."""
         for place, name in self.places.items():
@@ -403,7 +411,7 @@ class _Match:
         if not self._identity:
             return Ahead(self.competitor.label, reason="".join(one.reason for one in said if isinstance(one, Row)))
         here = [given for given in inputs if not given.missing]
-        ahead = [given for given in here if self._row(self._identity, given, OK, "").key not in self.known.rows]
+        ahead = [given for given in here if self.known.outcome(self._row(self._identity, given, OK, "").key) is None]
         took = [row.wall_s for row in rows if row.label == self.competitor.label and row.wall_s is not None]
         return Ahead(
             self.competitor.label, measured=len(here) - len(ahead), ahead=len(ahead), missing=len(inputs) - len(here),
@@ -432,13 +440,14 @@ class _Match:
         used = False
         for given in inputs:
             row = self._row(identity, given, UNAVAILABLE, given.missing)
-            if given.missing or row.key in self.known.rows:
-                yield row
+            known = row if given.missing else self.known.outcome(row.key)
+            if known is not None:
+                yield known
                 continue
             if stop.is_set():
                 return
             if self._lost_in_a_row == GIVE_UP_AFTER:
-                yield attrs.evolve(row, status=FAILED, reason=f"not tried: its process was lost {GIVE_UP_AFTER} times")
+                yield attrs.evolve(row, status=FAILED, reason=NOT_TRIED)
                 continue
             yield _Begun(self.competitor.label, given.name)
             try:
