@@ -135,7 +135,7 @@ class Raters:
         better, worse = np.where(wins, first[asked], second[asked]), np.where(wins, second[asked], first[asked])
         scale = Scale.of(np.unique(np.concatenate([better, worse]), axis=0))
         differences, strengths = scale.apply(better) - scale.apply(worse), np.ones(count)
-        about = [songs[place] for place in asked.tolist()]
+        about = [(songs[place], songs[place]) for place in asked.tolist()]
         sets = subsets(self.names, SCORERS.split(","))
         weights = choose(differences, strengths, about, sets, seed).fit(differences, strengths)
         first, second, chances, _ = self.sides(test)

@@ -4,8 +4,8 @@ One object a line::
 
     {"better": PLAN, "worse": PLAN, "strength": 1, "source": "listen", "rater": "4f2a"}
 
-A PLAN is what `mashkit generate` and `mashkit mash` write of a mashup. Four keys may be left out: ``song``, ``when``,
-``features`` and ``simulated`` (:class:`Preference`).
+A PLAN is what `mashkit generate` and `mashkit mash` write of a mashup. Five keys may be left out: ``song``,
+``worse_song``, ``when``, ``features`` and ``simulated`` (:class:`Preference`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from mashkit.paths import path_text
 from mashkit.types import MashupPlan, frozen_mapping
 
 REQUIRED = ("better", "worse", "strength", "source", "rater")
-OPTIONAL = ("song", "when", "features", "simulated")
+OPTIONAL = ("song", "worse_song", "when", "features", "simulated")
 SIDES = ("better", "worse")
 LISTEN, AUDITION = "listen", "audition"
 """Sources of mashkit's own: a listening test, and `mashkit audition`. Other programs give their own name."""
@@ -53,8 +53,9 @@ class Preference:
         Where the answer is from: "listen", "audition", or the name of another program.
     rater : str
         Pseudonym of who answered; it tells nothing else.
-    song : str
-        Identity of the vocal's song, if it is known. Answers about one song are alike.
+    song, worse_song : str
+        Identities of the songs of the vocals of "better" and of "worse", if they are known; one of them twice if both
+        have a vocal of the same song. Answers about one song are alike.
     when : str
         Date and time of the answer (ISO 8601), if they are kept.
     features : mapping of str to mapping of str to float
@@ -74,6 +75,7 @@ class Preference:
     source: str
     rater: str = ""
     song: str = ""
+    worse_song: str = ""
     when: str = ""
     features: Features = attrs.field(factory=dict, converter=frozen_mapping)
     simulated: bool = False
@@ -84,7 +86,7 @@ class Preference:
         strength: object = self.strength
         if not _is_number(strength) or not self.strength > 0:
             raise PreferenceError(f"strength is {strength!r}", "give a number above 0")
-        for name in ("source", "rater", "song", "when"):
+        for name in ("source", "rater", "song", "worse_song", "when"):
             value = getattr(self, name)
             if not isinstance(value, str) or not value.isprintable() or (name == "source" and not value):
                 raise PreferenceError(f"{name} is {value!r}", "give a line of text")
@@ -109,7 +111,7 @@ class Preference:
             "source": self.source,
             "rater": self.rater,
         }
-        data |= {name: getattr(self, name) for name in ("song", "when") if getattr(self, name)}
+        data |= {name: getattr(self, name) for name in ("song", "worse_song", "when") if getattr(self, name)}
         if self.features:
             data["features"] = {side: dict(values) for side, values in self.features.items()}
         return data | ({"simulated": True} if self.simulated else {})

@@ -568,7 +568,8 @@ def test_preferences_are_of_kept_over_rejected_and_of_stars(made: tuple[Path, Pa
     found = {(MashupPlan.from_dict(pair["better"]).id, MashupPlan.from_dict(pair["worse"]).id): pair for pair in pairs}
     assert {names: pair["strength"] for names, pair in found.items()} == {(one.id, two.id): 1, (three.id, four.id): 3}
     assert {(pair["source"], pair["rater"]) for pair in pairs} == {("audition", "owner")}
-    assert found[one.id, two.id]["song"] == one.clips[Role.VOCAL].song
+    for pair, better, worse in ((found[one.id, two.id], one, two), (found[three.id, four.id], three, four)):
+        assert (pair["song"], pair["worse_song"]) == (better.clips[Role.VOCAL].song, worse.clips[Role.VOCAL].song)
 
 
 def test_a_candidate_has_few_opponents_and_those_of_its_vocal_first(made: tuple[Path, Path], tmp_path: Path) -> None:

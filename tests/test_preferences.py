@@ -42,6 +42,7 @@ made = st.builds(
     source=names.filter(bool),
     rater=names,
     song=names,
+    worse_song=names,
     when=names,
     simulated=st.booleans(),
     features=st.one_of(
@@ -83,6 +84,7 @@ def test_a_plan_is_as_mashkit_mash_saves_it() -> None:
         ({"source": "a\nb"}, "source is 'a"),
         ({"rater": 3}, "rater is 3"),
         ({"song": None}, "song is None"),
+        ({"worse_song": 1}, "worse_song is 1"),
         ({"when": 17.5}, "when is 17.5"),
         ({"simulated": 1}, "simulated is 1"),
         ({"features": 3}, "features are 3"),
@@ -166,8 +168,8 @@ def test_each_answer_of_a_kept_rater_to_a_page_of_results_is_a_preference(answer
         difference = of[one.id] - of[other.id]
         if difference:
             better, worse = (one, other) if difference > 0 else (other, one)
-            due.append((rater, better.plan, worse.plan, abs(difference), better.song))
-    found = [(each.rater.partition("-")[2], each.better.id, each.worse.id, each.strength, each.song)
+            due.append((rater, better.plan, worse.plan, abs(difference), better.song, worse.song))
+    found = [(each.rater.partition("-")[2], each.better.id, each.worse.id, each.strength, each.song, each.worse_song)
              for each in preferences(answered)]  # fmt: skip
     assert sorted(found) == sorted(due)
     assert due

@@ -83,6 +83,7 @@ def _pairs(store: Store) -> Iterator[Preference]:
                 source="audition",
                 rater="owner",
                 song=one_line(_vocal(better)),
+                worse_song=one_line(_vocal(other)),
                 when=max(decision.at, of.at),
             )
 

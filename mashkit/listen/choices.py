@@ -48,7 +48,8 @@ def preferences(data: Answered) -> list[Preference]:
                 Preference(
                     better=plans[better.plan], worse=plans[worse.plan], strength=float(strength), source=LISTEN,
                     # Two studies may name their raters alike, and are not answered by the same people.
-                    rater=f"{study.hash[:8]}-{rater}", song=better.song, simulated=data.simulated,
+                    rater=f"{study.hash[:8]}-{rater}", song=better.song, worse_song=worse.song,
+                    simulated=data.simulated,
                 )
             )  # fmt: skip
     return found

@@ -8,9 +8,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import attrs
 import numpy as np
 import pytest
 
+from mashkit.bench.statistics import interval, pair_ratio
 from mashkit.cli import main
 from mashkit.errors import ComponentUnavailable, MashkitError
 from mashkit.interfaces import Scorer
@@ -23,7 +25,7 @@ from mashkit.types import Condition, Key, Layer, MashupPlan, Role
 from mashkit_taste.errors import TasteError
 from mashkit_taste.features import Chosen, given, measured
 from mashkit_taste.head import Scale
-from mashkit_taste.learning import ENOUGH, OURS, Answer, learn
+from mashkit_taste.learning import ENOUGH, OURS, Answer, accuracies, learn
 from mashkit_taste.model import Taste, read
 
 CHOSEN = [Chosen("amu"), Chosen("tiv", {"by": "whole"})]
@@ -53,7 +55,7 @@ def answers(count: int, likes: Callable[[dict[str, float]], float], seed: int = 
             better=plan(2 * number, song), worse=plan(2 * number + 1, song), source="listen", rater=f"r{number % 3}",
             song=song, features={"better": other, "worse": one},
         )  # fmt: skip
-        made.append(Answer(preference, other, one, song))
+        made.append(Answer(preference, other, one, (song, song)))
     return made
 
 
@@ -111,6 +113,18 @@ def test_answers_at_random_are_predicted_by_chance_and_warned_of() -> None:
     assert sum(warned) >= 18
 
 
+def test_an_answer_about_two_songs_is_drawn_with_both() -> None:
+    songs = [("a", "b"), ("a", "c"), ("d", "b"), ("d", "c"), ("c", "a")]
+    found = accuracies({OURS: np.array([1.0, 1.0, -1.0, 0.0, 1.0])}, songs)[OURS]
+    right, all_ = np.zeros((2, 4, 4))
+    for (one, other), share in zip(["ab", "ac", "db", "dc", "ca"], [1, 1, 0, 0.5, 1], strict=True):
+        right["abcd".index(one), "abcd".index(other)] = share
+        all_["abcd".index(one), "abcd".index(other)] = 1
+    due = interval(pair_ratio(right, all_), 4)
+    assert due is not None
+    assert found == pytest.approx({"value": 0.7, "low": due.low, "high": due.high})
+
+
 def test_few_answers_are_warned_of() -> None:
     for count, warned in ((ENOUGH - 1, True), (ENOUGH, False)):
         told = learn(answers(count, lambda row: row["amu.rhythm"]), CHOSEN, describe()).record["warnings"]
@@ -121,7 +135,7 @@ def test_simulated_answers_make_a_simulated_taste() -> None:
     made = answers(20, lambda row: row["amu"])
     assert learn(made, CHOSEN, describe()).record["simulated"] is False
     data = {**made[0].preference.to_dict(), "simulated": True}
-    made[0] = Answer(Preference.from_dict(data), made[0].better, made[0].worse, made[0].song)
+    made[0] = Answer(Preference.from_dict(data), made[0].better, made[0].worse, made[0].songs)
     assert learn(made, CHOSEN, describe()).record["simulated"] is True
 
 
@@ -130,8 +144,10 @@ def test_simulated_answers_make_a_simulated_taste() -> None:
     [
         ([], "no answer is left"),
         (answers(9, lambda row: row["amu"], songs=1), "all 9 answers are about one song, song 0"),
-        ([Answer(one.preference, {"amu": 1.0, "tiv": 2.0}, {"amu": 1.0, "tiv": 2.0}, one.song)
+        ([Answer(one.preference, {"amu": 1.0, "tiv": 2.0}, {"amu": 1.0, "tiv": 2.0}, one.songs)
           for one in answers(9, lambda row: row["amu"])], "no score differs"),
+        ([attrs.evolve(one, songs=("kept", one.songs[0])) for one in answers(9, lambda row: row["amu"])],
+         "all 9 answers are about the same few songs"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_learnt_from_is_named(made: list[Answer], said: str) -> None:
@@ -276,6 +292,26 @@ def test_train_writes_a_model_that_scores(tmp_path: Path, capsys: pytest.Capture
     assert "warning" not in shown.err
     assert fit(tmp_path, made=answers(9, lambda row: row["amu"])) == 0
     assert "warning: 9 answers are few" in capsys.readouterr().err
+
+
+def test_answers_of_auditions_are_about_the_songs_of_both_vocals(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = []
+    for number, one in enumerate(answers(30, lambda row: row["amu"])):
+        worse = plan(100 + number, f"song {(number + 1 + number // 8) % 8}")
+        preference = attrs.evolve(one.preference, source="audition", worse=worse)
+        made.append(attrs.evolve(one, preference=preference))
+    assert fit(tmp_path, "--json", made=made) == 0
+    old = json.loads(capsys.readouterr().out)
+    assert old["answers"]["songs"] == 8  # of files without "worse_song": the other answers tell it
+    for place, one in enumerate(made):
+        renamed = {"song": f"of {one.preference.song}", "worse_song": f"of {one.preference.worse.layers[0].clip_id}"}
+        made[place] = attrs.evolve(one, preference=attrs.evolve(one.preference, **renamed))
+    assert fit(tmp_path, "--json", made=made) == 0
+    new = json.loads(capsys.readouterr().out)
+    assert new["answers"]["songs"] == 8
+    assert new["accuracy"] == old["accuracy"]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize
 
-from mashkit_taste.head import PENALTIES, Scale, Values, choose, fit, held_out, subsets
+from mashkit_taste.head import PENALTIES, Scale, Values, choose, fit, held_out, splits, subsets
 from mashkit_taste.learning import distinct
 
 SETS = subsets(["a", "a.x", "b"], ["a", "b"])
@@ -16,9 +16,9 @@ seeds = st.integers(0, 10_000)
 unhurried = settings(deadline=None, derandomize=True, max_examples=25)  # a busy machine takes long for the first
 
 
-def answers(seed: int, count: int = 40, features: int = 3) -> tuple[Values, Values, list[str]]:
+def answers(seed: int, count: int = 40, features: int = 3) -> tuple[Values, Values, list[tuple[str, str]]]:
     chance = np.random.default_rng(seed)
-    songs = [f"song {one}" for one in chance.integers(0, 6, count)]
+    songs = [(f"song {one}", f"song {one}") for one in chance.integers(0, 6, count)]
     return chance.standard_normal((count, features)), chance.uniform(0.5, 4, count), songs
 
 
@@ -106,15 +106,33 @@ def test_a_value_that_is_missing_counts_as_the_mean() -> None:
     assert not Scale.of(np.full((3, 1), np.nan)).apply(np.full((3, 1), np.nan)).any()
 
 
-def test_a_held_out_song_decides_nothing_of_its_own_answers() -> None:
+@pytest.mark.parametrize("crossed", [False, True])
+def test_a_held_out_song_decides_nothing_of_its_own_answers(crossed: bool) -> None:
     differences, strengths, songs = answers(5)
+    if crossed:  # as of an audition: one song's mashup is better than another's
+        songs = [(one, f"song {number % 5}") for number, (one, _) in enumerate(songs)]
     margins = held_out(differences, strengths, songs, SETS)
-    out = np.array(songs) == songs[0]
+    out = np.array([songs[0][1] in one for one in songs])
+    assert margins.all()
     # What the song's answers say is turned round: the answers to the others may change, its own may not, but in sign.
     turned = held_out(np.where(out[:, None], -differences, differences), strengths, songs, SETS)
     assert turned[out] == pytest.approx(-margins[out])
-    assert not held_out(differences, strengths, ["one"] * len(songs), SETS).any()
-    assert choose(differences, strengths, ["one"] * len(songs), SETS).penalty == PENALTIES[-1]
+    for same in (("one", "one"), ("one", "other")):
+        assert not held_out(differences, strengths, [same] * len(songs), SETS).any()
+        assert choose(differences, strengths, [same] * len(songs), SETS).penalty == PENALTIES[-1]
+
+
+@pytest.mark.parametrize("most", [None, 5])
+def test_no_answer_is_left_out_with_one_about_its_songs_kept(most: int | None) -> None:
+    chance = np.random.default_rng(0)
+    songs = [(f"song {one}", f"song {other}") for one, other in chance.integers(0, 12, (60, 2))]
+    left_out = np.zeros(len(songs))
+    for out, rest in splits(songs, most):
+        assert not (out & rest).any()
+        left_out += out
+        kept = {song for of, one in zip(songs, rest, strict=True) if one for song in of}
+        assert all(kept.isdisjoint(of) for of, one in zip(songs, out, strict=True) if one)
+    assert (left_out == 1).all()
 
 
 @unhurried
@@ -122,7 +140,7 @@ def test_a_held_out_song_decides_nothing_of_its_own_answers() -> None:
 def test_the_feature_that_decides_is_chosen_and_weakly_penalised(seed: int, feature: int) -> None:
     chance = np.random.default_rng(seed)
     differences = chance.standard_normal((200, 3))
-    songs = [str(one) for one in chance.integers(0, 12, 200)]
+    songs = [(str(one), str(one)) for one in chance.integers(0, 12, 200)]
     told = np.where(differences[:, [feature]] > 0, differences, -differences)
     choice = choose(told, np.ones(200), songs, SETS)
     assert choice.used[feature]

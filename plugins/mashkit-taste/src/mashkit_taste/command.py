@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mashkit.catalog import Catalog
     from mashkit.pipeline import Kit
     from mashkit.preferences import Preference
+    from mashkit.types import MashupPlan
     from mashkit_taste.features import Chosen
     from mashkit_taste.learning import Answer
     from mashkit_taste.model import Taste
@@ -95,7 +96,6 @@ def _answers(
     from mashkit.cli.collection import catalog_of
     from mashkit.cli.kits import kinds_for_songs, kit_of, require
     from mashkit.cli.progress import ProgressListener
-    from mashkit.types import Role
     from mashkit_taste.features import given, measured
     from mashkit_taste.learning import Answer
 
@@ -109,7 +109,7 @@ def _answers(
             catalog = catalog_of(kit, arguments, arguments.songs)
             plans = [plan for one in missing for plan in (one.better, one.worse)]
             known = measured(chosen, catalog, plans, kit.registry, leave_out)
-    songs = {} if catalog is None else {clip.id: clip.song for clip in catalog.clips}
+    songs = _songs(preferences) | ({} if catalog is None else {clip.id: clip.song for clip in catalog.clips})
     answers = []
     for one in preferences:
         sides = given(one, chosen)
@@ -117,9 +117,24 @@ def _answers(
             if one.better.id not in known or one.worse.id not in known:
                 continue
             sides = {"better": known[one.better.id], "worse": known[one.worse.id]}
-        vocal = one.better.layer(Role.VOCAL).clip_id
-        answers.append(Answer(one, sides["better"], sides["worse"], songs.get(vocal) or one.song or vocal))
+        about = songs[_vocal(one.better)], songs[_vocal(one.worse)]
+        answers.append(Answer(one, sides["better"], sides["worse"], about))
     return answers, described
+
+
+def _songs(preferences: Sequence[Preference]) -> dict[str, str]:
+    """Return vocal → its song, as far as the answers name it, else the vocal itself."""
+    found: dict[str, str] = {}
+    for one in preferences:
+        for vocal, song in ((_vocal(one.better), one.song), (_vocal(one.worse), one.worse_song)):
+            found[vocal] = song or found.get(vocal) or vocal
+    return found
+
+
+def _vocal(plan: MashupPlan) -> str:
+    from mashkit.types import Role
+
+    return plan.layer(Role.VOCAL).clip_id
 
 
 def _facts(taste: Taste, path: Path) -> dict[str, Any]:
@@ -151,7 +166,7 @@ def _print(taste: Taste, path: Path) -> None:
             for name, one in taste.record["accuracy"].items()
         ],
     )  # fmt: skip
-    print("each answer was predicted without the answers about its song")
+    print("each answer was predicted without the answers about its songs")
     heaviest = sorted(zip(taste.names, taste.weights.tolist(), strict=True), key=lambda one: -abs(one[1]))
     print("what counts: " + ", ".join(f"{name} {weight:+.2f}" for name, weight in heaviest[:MOST_SHOWN]))
     print(path_text(path))

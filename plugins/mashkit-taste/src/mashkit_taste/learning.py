@@ -16,7 +16,7 @@ from mashkit.preferences import Preference
 from mashkit.rendering.output import environment
 from mashkit_taste.errors import TasteError
 from mashkit_taste.features import Chosen, Named
-from mashkit_taste.head import Scale, Values, choose, held_out, subsets
+from mashkit_taste.head import Scale, Songs, Values, choose, held_out, splits, subsets
 from mashkit_taste.model import Taste, rows_of
 
 ENOUGH = 30
@@ -28,17 +28,17 @@ OURS = "taste"
 
 @attrs.frozen(eq=False)
 class Answer:
-    """A preference with the features of its two plans, and the song it is about."""
+    """A preference with the features of its two plans, and the songs of their vocals."""
 
     preference: Preference
     better: Named
     worse: Named
-    song: str
+    songs: tuple[str, str]
 
 
 def ordered(answers: Sequence[Answer]) -> list[Answer]:
     """Return answers in an order that depends on what they say alone, so that the order of lines changes nothing."""
-    return sorted(answers, key=lambda one: (one.song, json.dumps(one.preference.to_dict(), sort_keys=True)))
+    return sorted(answers, key=lambda one: (one.songs, json.dumps(one.preference.to_dict(), sort_keys=True)))
 
 
 def learn(
@@ -49,7 +49,7 @@ def learn(
     Parameters
     ----------
     given : sequence of Answer
-        Of two songs or more.
+        At least two, about different songs.
     chosen : sequence of Chosen
         The scorers whose values and parts are features. The taste needs those of which it uses a feature.
     described : mapping of str to mapping
@@ -66,16 +66,18 @@ def learn(
     Raises
     ------
     TasteError
-        If there is no answer, all are about one song, or no feature varies.
+        If there is no answer, if none is about other songs than another, or no feature varies.
     """
     answers = ordered(given)
     if not answers:
         raise TasteError("no answer is left to learn from", "the reasons are above")
-    songs = [one.song for one in answers]
-    if len(set(songs)) < 2:
+    songs = [one.songs for one in answers]
+    about = sorted({song for of in songs for song in of})
+    if next(splits(songs), None) is None:
+        few = f"one song, {about[0]}" if len(about) == 1 else "the same few songs"
         raise TasteError(
-            f"all {len(answers)} answers are about one song, {songs[0]}",
-            "give answers about two songs or more: a taste is judged on songs that it has not seen",
+            f"all {len(answers)} answers are about {few}",
+            "give answers about more songs: a taste is judged on songs that it has not seen",
         )
     names = sorted({name for one in answers for side in (one.better, one.worse) for name in side})
     better, worse = (rows_of([getattr(one, side) for one in answers], names) for side in ("better", "worse"))
@@ -101,7 +103,7 @@ def learn(
         "penalty": choice.penalty,
         "answers": {
             "count": len(answers),
-            "songs": len(set(songs)),
+            "songs": len(about),
             "raters": len({one.preference.rater for one in answers}),
             "sources": sorted({one.preference.source for one in answers}),
             "sha256": _digest(answers),
@@ -141,17 +143,24 @@ def distinct(rows: Values) -> Values:
     return np.array([found[key] for key in sorted(found)])
 
 
-def accuracies(margins: Mapping[str, Values], songs: Sequence[str], seed: int = 0) -> dict[str, dict[str, Any]]:
+def accuracies(margins: Mapping[str, Values], songs: Songs, seed: int = 0) -> dict[str, dict[str, Any]]:
     """Return name → the share of answers it predicts, its interval, and how much the taste is better, with interval.
 
-    Intervals are 95 % bootstrap intervals over songs (:mod:`mashkit.bench.statistics`).
+    Intervals are 95 % bootstrap intervals over songs (:mod:`mashkit.bench.statistics`). An answer about two songs is
+    drawn as often as both together: the product of their numbers.
     """
-    _, cluster = np.unique(songs, return_inverse=True)
-    count = int(cluster.max()) + 1
-    of = np.bincount(cluster)
+    names = {name: number for number, name in enumerate(sorted({song for of in songs for song in of}))}
+    numbers = [sorted(names[song] for song in of) for of in songs]
+    (one, other), pair = (found.T for found in np.unique(numbers, axis=0, return_inverse=True))
+    count, answers = len(names), np.bincount(pair)
 
     def statistic(name: str) -> Statistic:
-        return ratio(np.bincount(cluster, right(margins[name]), count), of)
+        of_pairs = ratio(np.bincount(pair, right(margins[name])), answers)
+
+        def of_songs(weights: Values) -> Values:
+            return of_pairs(np.where(one == other, weights[:, one], weights[:, one] * weights[:, other]))
+
+        return Statistic(of_songs, np.ones(count, np.bool_))
 
     found: dict[str, dict[str, Any]] = {}
     for name in margins:
