@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import json
 import shutil
+import signal
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -395,7 +396,7 @@ def test_cut_off_it_goes_on_where_it_was(tmp_path: Path) -> None:
         def loader(path: Path) -> None:
             heard.append(path.name)
             if len(heard) == limit:
-                raise KeyboardInterrupt
+                signal.raise_signal(signal.SIGINT)
 
         return loader
 
