@@ -174,7 +174,7 @@ class ClipTable(Sequence[Clip]):
             tonics=np.array([-1 if key is None else key.relative_major_tonic for key in keys], dtype=np.int8),
             minor=np.array([key is not None and key.mode == "minor" for key in keys], dtype=np.bool_),
             tempi=np.array([clip.analysis.tempo or math.nan for clip in clips], dtype=np.float64),
-            downbeats=np.array([_has_downbeats(clip) for clip in clips], dtype=np.bool_),
+            downbeats=np.array([clip.analysis.has("downbeats") for clip in clips], dtype=np.bool_),
             durations=np.array([clip.duration for clip in clips], dtype=np.float64),
             # If the activity was not measured, the stem counts as sounding all the time.
             activity=np.array(
@@ -209,10 +209,6 @@ def _or_nan(value: float | None) -> float:
 def bar_column(analysis: Analysis) -> int:
     """Return the beats per bar for the column: 0 if unknown, and at most 127, the largest int8."""
     return min(analysis.beats_per_bar or 0, 127)
-
-
-def _has_downbeats(clip: Clip) -> bool:
-    return clip.analysis.downbeats is not None and len(clip.analysis.downbeats) > 0
 
 
 class _Held:

@@ -238,7 +238,7 @@ class Mashup:
 
     def known_downbeats(self) -> Times:
         """Return the vocal's downbeats as :meth:`downbeats` does, or none, shape (0,), if they are unknown."""
-        known = self.clips[Role.VOCAL].analysis.downbeats is not None
+        known = self.clips[Role.VOCAL].analysis.has("downbeats")
         return self.downbeats() if known else np.zeros(0)
 
     def _carried(self, role: Role, field: str) -> Times:
@@ -297,10 +297,10 @@ class Mashup:
             display.player(self.mix.samples, self.sample_rate),
             pages.table(("layer", "song", "key", "semitones", "speed", "gain"), pages.text_rows(layers)),
         ]
-        known = [role for role in self.roles if (beats := analyses[role].beats) is not None and len(beats)]
+        known = [role for role in self.roles if analyses[role].has("beats")]
         if known:
             rows = {
-                str(role): (self.beats(role), () if analyses[role].downbeats is None else self.downbeats(role))
+                str(role): (self.beats(role), self.downbeats(role) if analyses[role].has("downbeats") else ())
                 for role in known
             }
             parts.append(display.beat_grid(rows, self.plan.duration_s))

@@ -16,8 +16,9 @@ from light import Turntable
 from mashkit import display, pages
 from mashkit.mashup import Mashup
 from mashkit.pipeline import Kit, Ranked
+from mashkit.rendering.output import with_clicks
 from mashkit.synthetic.source import SyntheticSource
-from mashkit.types import Analysis, Audio, Key, Score
+from mashkit.types import Analysis, Audio, Clip, Key, Score
 
 
 def sound_in(shown: str) -> tuple[np.ndarray, int]:
@@ -86,19 +87,30 @@ def test_a_mashup_shows_layers_beats_and_pitch_classes(mashup: Mashup) -> None:
     assert len(list(harmonic.iter("rect"))) > 12
 
 
-def test_a_mashup_without_beats_is_shown_too(mashup: Mashup) -> None:
-    source, kit = mashup.renderer.source, Kit(stretcher=Turntable())
+def known_otherwise(mashup: Mashup, **known: object) -> Mashup:
+    """Return the mashup, without its beat maps, of clips of which ``known`` is known instead."""
+    source = mashup.renderer.source
 
-    class Beatless:
-        def clip(self, clip_id: str) -> object:
+    class Source:
+        def clip(self, clip_id: str) -> Clip:
             clip = source.clip(clip_id)
-            return attrs.evolve(clip, analysis=attrs.evolve(clip.analysis, beats=None, downbeats=None), title="<b>&")
+            return attrs.evolve(clip, analysis=attrs.evolve(clip.analysis, **known), title="<b>&")
 
         stem, provenance = source.stem, source.provenance
 
-    (bare,) = kit.mashups(source, [mashup.plan.at_one_speed("no beats")])
-    renderer = type(bare.renderer)(Beatless(), kit.stretcher)
-    shown = Mashup(bare.plan, renderer)._repr_html_()
+    return Mashup(mashup.plan.at_one_speed("no beats"), type(mashup.renderer)(Source(), mashup.renderer.stretcher))
+
+
+@pytest.mark.parametrize("downbeats", [None, []])
+def test_a_mashup_without_downbeats_is_shown_and_clicked(mashup: Mashup, downbeats: list[float] | None) -> None:
+    bare = known_otherwise(mashup, downbeats=downbeats)
+    assert len(bare.known_downbeats()) == 0
+    well_formed(bare._repr_html_())
+    assert with_clicks(bare).frames == bare.mix.frames
+
+
+def test_a_mashup_without_beats_is_shown_too(mashup: Mashup) -> None:
+    shown = known_otherwise(mashup, beats=None, downbeats=None)._repr_html_()
     well_formed(shown)
     assert "<svg" not in shown
     assert "&lt;b&gt;&amp;" in shown

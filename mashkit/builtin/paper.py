@@ -335,7 +335,7 @@ class _Drawer:
         known = "; ".join(
             f"{clip.title}: {clip.analysis.key or 'no key'}, "
             + (f"{clip.analysis.tempo:.1f} BPM" if clip.analysis.tempo else "no tempo")
-            + ("" if clip.analysis.downbeats is not None and len(clip.analysis.downbeats) else ", no downbeats")
+            + ("" if clip.analysis.has("downbeats") else ", no downbeats")
             for clip in self._clips[:8]
         )
         known += f"; and {len(self._clips) - 8} more" if len(self._clips) > 8 else ""

@@ -244,6 +244,24 @@ class Analysis:
     def __reduce__(self) -> tuple[Any, tuple[dict[str, Any]]]:
         return Analysis.from_dict, (self.to_dict(),)
 
+    def has(self, field: str) -> bool:
+        """Return whether a field has a value. Times that are none, shape (0,), are no value: an excerpt may have none.
+
+        Parameters
+        ----------
+        field : str
+            ``"key"``, ``"tempo"``, ``"downbeats"``…
+
+        Examples
+        --------
+        >>> import mashkit as mk
+        >>> found = mk.Analysis(beats=[0.5, 1.0, 1.5], downbeats=[0.5])
+        >>> found.has("downbeats"), found.within(0.8, 2.0).has("downbeats"), found.has("key")
+        (True, False, False)
+        """
+        value = getattr(self, field)
+        return value is not None and not (isinstance(value, np.ndarray) and len(value) == 0)
+
     @property
     def bar_lengths(self) -> npt.NDArray[np.intp] | None:
         """Number of beats from each downbeat to the next; None if beats or downbeats are unknown."""

@@ -137,8 +137,7 @@ class Clip:
     def require(self, *fields: str) -> None:
         """Raise AnalysisError unless the analysis has each of ``fields`` ("key", "tempo", "downbeats"…)."""
         for field in fields:
-            value = getattr(self.analysis, field)
-            if value is None or (field in ("beats", "downbeats") and len(value) == 0):
+            if not self.analysis.has(field):
                 alone = self.lacks >= {Role.HARMONIC, Role.PERCUSSION}
                 raise AnalysisError(
                     f"{self.source}: clip {self.id} has no {field}",
