@@ -29,6 +29,7 @@ from mashkit.catalog.protocols.roles import describe_by_name, holds_by_name
 from mashkit.catalog.songs import Song
 from mashkit.cli import main
 from mashkit.errors import AudioError, CatalogError, GenerationError, UsageError
+from mashkit.features.soundprint import soundprint
 from mashkit.interfaces import Analyzer, Separator
 from mashkit.pipeline import Kit
 from mashkit.testing import signals
@@ -298,6 +299,20 @@ def test_one_signal_is_the_mean_unless_that_is_lost() -> None:
     assert np.allclose(one_signal(Audio(np.concatenate([left, -left]), 44_100)), left[0], atol=1e-6)
     dead = Audio(np.concatenate([left, 0 * left]), 44_100)
     assert np.array_equal(one_signal(dead), dead.mono())
+
+
+@pytest.mark.parametrize("offset", [0.0, 0.01, 0.3, -0.3])
+def test_an_offset_makes_no_sound(offset: float) -> None:
+    left = np.float32(0.02) * signals.noise(2.0).samples[:1]
+    opposed = Audio(np.concatenate([left + offset, offset - left]), 44_100)
+    assert any("opposite phase" in text for text in complaints(opposed))
+    assert np.allclose(one_signal(opposed), left[0], atol=1e-6)
+    alike = Audio(np.concatenate([left + offset, left - offset]), 44_100)
+    assert not any("opposite phase" in text for text in complaints(alike))
+    assert np.allclose(one_signal(alike), left[0], atol=1e-6)
+    dead = Audio(np.concatenate([left, np.full_like(left, offset)]), 44_100)
+    assert any("no sound in its right channel" in text for text in complaints(dead))
+    assert np.array_equal(soundprint(opposed).values, soundprint(alike).values)
 
 
 def test_analyze_says_why_there_is_no_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -84,11 +84,27 @@ def channels_cancel(audio: Audio) -> bool:
     """Return whether the sum of two channels is nearly silent but the channels are not: their phases are opposite."""
     if audio.channels != 2:
         return False
-    left, right = audio.samples
-    powers = [float(np.dot(one, one)) for one in (left, right)]
-    together = sum(powers) + 2 * float(np.dot(left, right))
+    _, covariance = _moments(audio)
+    powers, together = float(covariance.trace()), float(covariance.sum())
     # If one channel is dead, the sum is the other channel, so its power is not below this limit.
-    return sum(powers) > 0 and together < 2 * sum(powers) * 10 ** (-CANCELLED_DB / 10)
+    return powers > 0 and together < 2 * powers * 10 ** (-CANCELLED_DB / 10)
+
+
+def _moments(audio: Audio) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return the mean of each channel, shape (channels,), and their covariance, shape (channels, channels).
+
+    The powers of what is heard are those about the means, because a constant offset makes no sound.
+    """
+    frames = max(1, audio.frames)
+    means: npt.NDArray[np.float64] = np.sum(
+        [part.sum(axis=1, dtype=np.float64) for part in pieces(audio.samples, _BLOCK)], axis=0
+    )
+    means /= frames
+    covariance = np.zeros((audio.channels, audio.channels))
+    for part in pieces(audio.samples, _BLOCK):
+        moved = part - means[:, None].astype(np.float32)
+        covariance += moved @ moved.T
+    return means, covariance / frames
 
 
 def one_signal(audio: Audio) -> Samples:
@@ -112,15 +128,14 @@ def complaints(audio: Audio) -> list[str]:
         Any sample rate and number of channels; at least one frame.
     """
     found = []
+    means, covariance = _moments(audio)
     if is_silent(audio, QUIET_DB):
         level = loudest_second_db(audio)
         if level < SILENCE_DB:
             return [f"is silent: even its loudest second has {_db(level)}"]
         found.append(f"is very quiet: even its loudest second has {_db(level)}; it was made louder for the analysis")
     if audio.channels == 2:
-        left, right = (
-            sum(np.square(part, dtype=np.float64).sum(axis=1) for part in pieces(audio.samples, _BLOCK)) / audio.frames
-        )
+        left, right = covariance.diagonal()
         for name, own, other in (("left", left, right), ("right", right, left)):
             if own < other * 10 ** (-DEAD_DB / 10):
                 found.append(f"has no sound in its {name} channel")
@@ -129,9 +144,7 @@ def complaints(audio: Audio) -> list[str]:
             "has channels of opposite phase: their sum is almost silent, so their difference was analysed; "
             "invert one of them"
         )
-    offset = float(
-        np.max(np.abs(sum(part.sum(axis=1, dtype=np.float64) for part in pieces(audio.samples, _BLOCK)))) / audio.frames
-    )
+    offset = float(np.abs(means).max())
     if offset > OFFSET:
         found.append(f"has an offset of {100 * offset:.0f} % of full scale; a high-pass filter removes it")
     clipped = _clipped_share(audio)

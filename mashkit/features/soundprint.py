@@ -25,7 +25,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mashkit.audio.files import resample
-from mashkit.types import Audio, Samples
+from mashkit.audio.levels import one_signal
+from mashkit.types import Audio
 
 VERSION = 1
 """Version of the prints. It is raised if the computation changes; prints of other versions are then made again."""
@@ -54,10 +55,6 @@ QUIET = 1e-4
 """A step is silent if its power is less than this share of the 95th percentile of the recording: −40 dB (ours)."""
 FLOOR = 1e-6
 """Power that is added to each band, as a share of the same percentile: −60 dB. It hides how a codec changes silence."""
-CANCELLED = 0.1
-"""If the amplitude of the mean of the channels is below this share of a channel's, the channels cancel out, and the
-loudest channel is used."""
-
 PIECE = 50
 """Steps of a piece: 5 s. A piece is compared as a whole."""
 MOST_PIECES = 64
@@ -157,7 +154,7 @@ def soundprint(audio: Audio) -> Soundprint:
     """Return the print of a recording; it is empty if there is less than 0.7 s of sound. A minute takes about 0.1 s."""
     import scipy.fft  # here: few commands need it
 
-    mono = resample(Audio(_mono(audio)[None], audio.sample_rate), RATE).samples[0]
+    mono = resample(Audio(one_signal(audio)[None], audio.sample_rate), RATE).samples[0]
     count = (len(mono) - WINDOW) // HOP + 1
     if count <= BACK:
         return Soundprint(np.zeros((0, VALUES), np.int8))
@@ -181,18 +178,6 @@ def soundprint(audio: Audio) -> Soundprint:
     values = np.rint(np.clip(growth / (usual * WIDEST), -1, 1) * FINEST).astype(np.int8)
     values[~sounding] = 0
     return Soundprint(values)
-
-
-def _mono(audio: Audio) -> Samples:
-    """Return the mean of the channels, or the loudest channel if they cancel out."""
-    channels: list[Samples] = list(audio.samples)
-    if len(channels) == 1:
-        return channels[0]
-    mean: Samples = audio.samples.mean(axis=0, dtype=np.float32)
-    powers = [float(np.mean(np.square(channel, dtype=np.float32))) for channel in channels]
-    if float(np.mean(np.square(mean))) < CANCELLED**2 * max(powers):
-        return channels[int(np.argmax(powers))]
-    return mean
 
 
 # ------------------------------------------------------------------------------------------------------- comparing
