@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import attrs
 import pytest
 
 import mashkit as mk
@@ -102,6 +103,18 @@ def test_a_mistake_in_a_plan_is_named_where_it_is(tmp_path: Path) -> None:
     found = read_plans([tmp_path / "plans.jsonl"])
     assert found.plans == (plan,)
     assert [one["line"] for one in found.failures] == [f"{tmp_path / 'plans.jsonl'}, line 1"]
+
+
+def test_a_line_of_a_plan_ends_where_json_says(tmp_path: Path) -> None:
+    from mashkit.cli.planfile import PlanFile, read_plans
+
+    songs = SyntheticSource([(mk.Key(9, "minor"), 120.0)], bars=4)
+    plan = mashup_of(songs, songs.clips[0]).plan
+    layers = [attrs.evolve(layer, clip_id=f"{layer.clip_id}\u2028\x85") for layer in plan.layers]
+    plan = attrs.evolve(plan, layers=layers)
+    line = json.dumps(plan.to_dict(), ensure_ascii=False)  # as other programs write JSON
+    (tmp_path / "plans.jsonl").write_bytes(f"{line}\r\n{line}\n".encode())
+    assert read_plans([tmp_path / "plans.jsonl"]) == PlanFile((plan, plan), ())
 
 
 def test_infinity_is_an_option_only_where_the_component_uses_it() -> None:

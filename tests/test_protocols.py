@@ -140,6 +140,10 @@ def test_tables_that_are_none(tmp_path: Path) -> None:
     path = tmp_path / "index.csv"
     path.write_text("\ufeffFile,path\n0001_a,x.mp3\n", encoding="utf-8")
     assert read_table(path, ("File", "path")) == [(2, {"File": "0001_a", "path": "x.mp3"})]
+    path.write_bytes('File,path\r\n0001_a,x\u2028y\x85.mp3\r\n"0002\n_b",z.mp3'.encode())
+    assert [list(row.values()) for _, row in read_table(path, ("File", "path"))] == [
+        ["0001_a", "x\u2028y\x85.mp3"], ["0002\n_b", "z.mp3"],
+    ]  # fmt: skip
     for text, line in (("Name,path\n", 1), ("File,path\n0001_a,x.mp3\n0002_b\n", 3), ("File,path\n,x.mp3\n", 2)):
         path.write_text(text)
         with pytest.raises(LabelError) as caught:

@@ -62,7 +62,7 @@ def _read(path: Path) -> tuple[list[MashupPlan], list[tuple[str, PlanError]]]:
     try:
         json.loads(text)
     except json.JSONDecodeError as error:
-        lines = text.splitlines()
+        lines = text.split("\n")  # not splitlines(), which ends a line also at characters that JSON may contain
         if not any(map(_is_object, lines)):  # it is no file of a plan a line, but one plan with a mistake
             place = f"{name}, line {error.lineno}"
             raise PlanError(f"{place}: a plan is not JSON: {error.msg}, column {error.colno}") from error

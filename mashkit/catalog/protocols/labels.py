@@ -7,6 +7,7 @@ tabs; empty lines are skipped. Errors name the file and the line.
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 from collections.abc import Iterator, Mapping
@@ -134,7 +135,8 @@ def read_table(path: Path, columns: tuple[str, ...]) -> list[tuple[int, dict[str
     LabelError
         If the file is missing or is no CSV file, or one of ``columns`` is missing in the heading or empty in a row.
     """
-    reader = csv.DictReader(_text(path).splitlines())
+    # Not splitlines(), which ends a line also at characters that may be in a title.
+    reader = csv.DictReader(io.StringIO(_text(path), newline=""))
     missing = [name for name in columns if name not in (reader.fieldnames or ())]
     if missing:
         raise LabelError(path, 1, f"there is no column {', '.join(missing)}", f"begin with a line {','.join(columns)}")
