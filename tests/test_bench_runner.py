@@ -8,7 +8,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -17,11 +17,11 @@ import attrs
 import numpy as np
 import pytest
 
-from mashkit.bench import runner
+from mashkit.bench import results, runner
 from mashkit.bench.page import markdown, page
 from mashkit.bench.ranking import Metric, standings
 from mashkit.bench.records import Row, collect
-from mashkit.bench.results import Result, read_result
+from mashkit.bench.results import Result, read_result, write_result
 from mashkit.bench.runner import EVERYTHING, run
 from mashkit.bench.scorers import Settings
 from mashkit.bench.suite import Competitor, Suite, known_suites, load_suite
@@ -29,7 +29,7 @@ from mashkit.bench.tables import SuiteError, from_table
 from mashkit.bench.tasks import Input, Task, load_task, stopwatch
 from mashkit.bench.worker import READY, Assignment
 from mashkit.cli import main
-from mashkit.errors import ComponentUnavailable, UnknownComponent
+from mashkit.errors import ComponentUnavailable, MashkitError, UnknownComponent
 from mashkit.pages import number
 from mashkit.registry import Registry
 from mashkit.workers.channel import Lost
@@ -311,10 +311,11 @@ class Counting(Task):
     """Measures nothing: its inputs are named like what becomes of them."""
 
     kind, summary, version = "stretcher", "counts", 1
+    names: Sequence[str] = ("gone", "a", "b", "c", "d")
     metrics = (Metric(name="n", title="n", unit="", explained="", resolution=1),)
 
     def inputs(self, settings: Any, data: Path | None) -> list[Input]:
-        return [Input(name=name, measure="m") for name in ("gone", "a", "b", "c", "d")]
+        return [Input(name=name, measure="m", songs=[name], facts={"song": name}) for name in self.names]
 
     def warm_up(self, component: Any) -> None: ...
 
@@ -374,6 +375,66 @@ def test_what_was_not_tried_or_had_gone_is_tried_again(tmp_path: Path, monkeypat
     assert fresh == ["gone", "d"]
     assert [row.status for row in second.rows] == ["ok", "failed", "failed", "failed", "ok"]
     assert counted(TAPE, tmp_path) == (attrs.evolve(second, finished=mock.ANY), [])
+
+
+@pytest.fixture
+def count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> type[Counting]:
+    """The task of suite TAPE, without a process."""
+    monkeypatch.setattr(runner, "load_task", lambda name: Counting())
+    monkeypatch.setattr(results, "tasks", lambda: {SUITE.task: None})
+    monkeypatch.setattr(runner, "Interpreter", functools.partial(Troubled, tmp_path / "no trouble"))
+    monkeypatch.setattr(Counting, "names", Counting.names)
+    return Counting
+
+
+def test_names_of_files_break_no_run(count: type[Counting], tmp_path: Path) -> None:
+    """A Latin-1 name, which UTF-8 cannot encode, and characters at which Python splits lines."""
+    count.names = ["caf\udce9", "line\u2028separator", "next\x85line", "form\x0cfeed"]
+    first, fresh = counted(TAPE, tmp_path)
+    names = ["caf\\xe9", *count.names[1:]]
+    assert [row.input for row in first.rows] == fresh == names
+    assert counted(TAPE, tmp_path) == (attrs.evolve(first, finished=mock.ANY), [])
+    write_result(first, tmp_path / "acme.json")
+    again = read_result(tmp_path / "acme.json")
+    assert [row.input for row in again.rows] == [row.facts["song"] for row in again.rows] == names
+
+
+def test_rows_of_before_are_read_as_they_were_written(count: type[Counting], tmp_path: Path) -> None:
+    count.names = ["line\u2028separator", "\u00fc"]
+    counted(TAPE, tmp_path)
+    path = tmp_path / "acme.rows.jsonl"
+    data = [json.loads(line) for line in path.read_text().splitlines()]
+    written = "".join(f"{json.dumps(one, ensure_ascii=False)}\n" for one in data)
+    path.write_bytes(written.encode())
+    assert counted(TAPE, tmp_path)[1] == []
+    path.write_bytes(written.encode()[: written.encode().rindex("\u00fc".encode()) + 1])  # within the letter
+    assert counted(TAPE, tmp_path)[1] == ["\u00fc"]
+    path.write_text("no row\n" + written, encoding="utf-8")
+    with pytest.raises(MashkitError, match="line 1, is no row"):
+        counted(TAPE, tmp_path)
+
+
+def test_two_runs_do_not_measure_a_suite_in_one_folder(count: type[Counting], tmp_path: Path) -> None:
+    def meanwhile(row: Row, known: bool, done: int, total: int) -> None:
+        with pytest.raises(MashkitError, match=re.escape(f"another process is measuring suite 'acme' in {tmp_path}")):
+            run(TAPE, tmp_path)
+        run(attrs.evolve(TAPE, name="other"), tmp_path)
+
+    run(TAPE, tmp_path, heard=meanwhile)
+    assert counted(TAPE, tmp_path)[1] == []
+
+
+def test_a_row_that_another_wrote_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "x.rows.jsonl"
+    one = runner._Book(path)
+    one.add(row_of(key="1"))
+    other = runner._Book(path)
+    with path.open("ab") as file:
+        file.write(b'{"key": "cut')
+    runner._Book(path).mend()
+    one.add(row_of(key="2"))
+    assert list(other.rows) == ["1"]
+    assert list(runner._Book(path).rows) == ["1", "2"]
 
 
 @pytest.mark.whole

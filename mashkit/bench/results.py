@@ -272,7 +272,7 @@ def _write_rows(rows: Sequence[Row], path: Path) -> None:
     def column(name: str, kind: pyarrow.DataType) -> pyarrow.Array:
         return pyarrow.array([getattr(row, name) for row in rows], kind)
 
-    facts = {row.input: json.dumps(row.facts, ensure_ascii=False) for row in rows if row.facts}
+    facts = {row.input: _fact_text(row.facts) for row in rows if row.facts}
     columns = {name: column(name, pyarrow.string()) for name in _TEXTS}
     columns[_FACTS] = pyarrow.array([facts.get(row.input) for row in rows], pyarrow.string())
     columns[_FLAG] = column(_FLAG, pyarrow.bool_())
@@ -293,6 +293,11 @@ def _write_rows(rows: Sequence[Row], path: Path) -> None:
         write_statistics=False,
         store_schema=False,
     )
+
+
+def _fact_text(facts: Mapping[str, Any]) -> str:
+    """Return facts as JSON; what UTF-8 cannot encode, in the name of a file, is written as in the result's JSON."""
+    return encodable(json.dumps(facts, ensure_ascii=False), escape="\\\\")
 
 
 def _read_rows(path: Path) -> list[Row]:

@@ -24,7 +24,7 @@ from typing import Any, TypeAlias
 
 import attrs
 
-from mashkit.atomicfile import require_writable_folder, write_text
+from mashkit.atomicfile import require_writable_folder
 from mashkit.bench.identity import plugins_code
 from mashkit.bench.ranking import RULES, Metric, Standing, standings
 from mashkit.bench.records import (
@@ -46,8 +46,10 @@ from mashkit.bench.tables import SuiteError
 from mashkit.bench.tasks import Input, Task, digest_of_all, load_task
 from mashkit.bench.worker import READY, WARM, Assignment
 from mashkit.composite import is_composite
-from mashkit.errors import ContractViolation, MashkitError, UnknownComponent, UsageError, suggestion
+from mashkit.errors import ContractViolation, MashkitError, OutputError, UnknownComponent, UsageError, suggestion
 from mashkit.hookspecs import StageEvent
+from mashkit.locks import lock
+from mashkit.paths import encodable, path_text
 from mashkit.registry import Registry
 from mashkit.remote.progress import heard_by
 from mashkit.rendering.output import environment
@@ -107,13 +109,42 @@ def run(
         If a competitor's component is not installed and the suite does not say how to install it.
     OutputError
         If the folder cannot be written.
+    MashkitError
+        If another process is measuring the suite in the folder.
     SuiteError
         If the suite's settings make no sense to its task, or nothing of what it measures is here.
     ComponentFailed, ContractViolation
         If the task fails, or returns what its interface forbids.
     """
-    require_writable_folder(folder)
-    task, inputs, book, matches = _prepared(suite, folder, data, registry or Registry(), notify)
+    with _alone(suite, require_writable_folder(folder)):
+        return _measured(suite, folder, data, jobs, registry or Registry(), heard, notify)
+
+
+@contextlib.contextmanager
+def _alone(suite: Suite, folder: Path) -> Iterator[None]:
+    """Keep other processes from measuring a suite in the same folder: they would lose rows, and what they share."""
+    taken = MashkitError(f"another process is measuring suite {suite.name!r} in {path_text(folder)}",
+                         "wait for it, or choose another folder with -o")  # fmt: skip
+    path = _rows_path(suite, folder)
+    try:
+        held = lock(path, taken)
+    except OSError as error:
+        raise OutputError(f"{path_text(path)} cannot be opened: {error.strerror}", "check its permissions") from error
+    with held:
+        yield
+
+
+def _measured(
+    suite: Suite,
+    folder: Path,
+    data: Path | None,
+    jobs: int,
+    registry: Registry,
+    heard: Listener | None,
+    notify: Callable[[StageEvent], object],
+) -> Result:
+    """Return the result of :func:`run`, in a folder that this process has for itself."""
+    task, inputs, book, matches = _prepared(suite, folder, data, registry, notify)
     batches = task.batches(inputs)
     if sorted(given.name for part in batches for given in part) != sorted(given.name for given in inputs):
         raise ContractViolation(f"task {suite.task!r}: its parts do not have every input once", "tell its authors")
@@ -228,7 +259,7 @@ def _prepared(
     if all(given.missing for given in inputs):
         why = "; ".join(dict.fromkeys(given.missing for given in inputs))
         raise SuiteError(f"suite {suite.name!r} finds nothing to measure here: {why}", "see `mashkit bench data`")
-    book = _Book(folder / f"{suite.name}.rows.jsonl")
+    book = _Book(_rows_path(suite, folder))
     whole: list[str | int] = [suite.digest(), task.version, *plugins_code(type(task))]
     known = _Known(whole, {given.name: [given.digest(), *given.made_by] for given in inputs}, book.rows, _places(data))
     # Nobody shares anything with a single competitor.
@@ -250,38 +281,43 @@ def _why_absent(registry: Registry, task: Task, competitor: Competitor) -> str:
     return "" if available.ok else f"{available.reason} ({available.fix or competitor.install})"
 
 
+def _rows_path(suite: Suite, folder: Path) -> Path:
+    return folder / f"{suite.name}.rows.jsonl"
+
+
 class _Book:
     """The file of rows: it is read once, and then rows are only appended."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self.rows: dict[str, Row] = {}
+        self._whole_bytes = 0
         if not path.exists():
             return
-        lines = path.read_text(encoding="utf-8").splitlines()
-        for number, line in enumerate(lines, 1):
-            try:
-                row = Row.from_dict(json.loads(line))
-            except (ValueError, TypeError) as error:
-                if number == len(lines):  # the run was cut off while it wrote
-                    continue
-                raise MashkitError(f"{path}, line {number}, is no row: {error}", "remove that line") from error
-            self.rows[row.key] = row
+        # As bytes, of which only "\n" ends a line: text has more characters at which it would be split.
+        with path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                if not line.endswith(b"\n"):  # the run was cut off while it wrote
+                    break
+                try:
+                    row = Row.from_dict(json.loads(line))
+                except (ValueError, TypeError) as error:
+                    raise MashkitError(f"{path}, line {number}, is no row: {error}", "remove that line") from error
+                self.rows[row.key] = row
+                self._whole_bytes += len(line)
 
     def mend(self) -> None:
-        """Write the file again if it is there, without a last line that was cut off."""
+        """Remove a last line that was cut off."""
         if self._path.exists():
-            write_text(self._path, "".join(f"{_line(row)}\n" for row in self.rows.values()))
+            os.truncate(self._path, self._whole_bytes)
 
     def add(self, row: Row) -> Row:
         self.rows[row.key] = row
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(f"{_line(row)}\n")
+        # In ASCII, because a name of a file may hold what UTF-8 cannot encode.
+        line = json.dumps({"key": row.key, **row.to_dict()}, allow_nan=False)
+        with self._path.open("a", encoding="ascii") as file:
+            file.write(f"{line}\n")
         return row
-
-
-def _line(row: Row) -> str:
-    return json.dumps({"key": row.key, **row.to_dict()}, ensure_ascii=False, allow_nan=False)
 
 
 # ------------------------------------------------------------------------------------------------------- processes
@@ -363,10 +399,10 @@ class _Known:
         return None if row is None or row.input_missing or row.reason == NOT_TRIED else row
 
     def passed_on(self, reason: str) -> str:
-        """Return a reason without this machine's folders: results are passed on, and committed."""
+        """Return a reason without this machine's folders, as text for files: results are passed on, and committed."""
         for place, name in self.places.items():
             reason = reason.replace(place, name)
-        return reason
+        return encodable(reason)
 
 
 def _places(data: Path | None) -> dict[str, str]:

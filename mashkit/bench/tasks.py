@@ -30,6 +30,7 @@ from mashkit.components.fence import plugin_code
 from mashkit.discovery import imported
 from mashkit.errors import BrokenPlugin, MashkitError, suggestion
 from mashkit.models import file_sha256
+from mashkit.paths import encodable
 from mashkit.types import Audio, as_tuple, frozen_mapping
 from mashkit.workers.processes import cpu_seconds, family
 
@@ -42,6 +43,10 @@ class InputLost(MashkitError):
     """The sources of an input are no longer there, which is no competitor's fault."""
 
 
+def _encodable(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(map(encodable, as_tuple(names)))
+
+
 @attrs.frozen(kw_only=True)
 class Input:
     """One input on which every competitor is measured.
@@ -49,7 +54,7 @@ class Input:
     Parameters
     ----------
     name : str
-        Unique in the suite.
+        Unique in the suite. Here and in songs, what UTF-8 cannot encode is written in ASCII, as in :func:`repr`.
     measure : str
         The task's measure that the input is for; metrics select rows by it.
     parameters : mapping
@@ -74,7 +79,7 @@ class Input:
         be compared.
     """
 
-    name: str
+    name: str = attrs.field(converter=encodable)
     measure: str
     parameters: Mapping[str, Any] = attrs.field(factory=dict, converter=frozen_mapping)
     files: tuple[Path, ...] = attrs.field(default=(), converter=as_tuple)
@@ -82,7 +87,7 @@ class Input:
     alone: bool = False
     place: Mapping[str, Any] = attrs.field(factory=dict, converter=frozen_mapping)
     facts: Mapping[str, Any] = attrs.field(factory=dict, converter=frozen_mapping)
-    songs: tuple[str, ...] = attrs.field(default=(), converter=as_tuple)
+    songs: tuple[str, ...] = attrs.field(default=(), converter=_encodable)
     made_by: tuple[str, ...] = attrs.field(default=(), converter=as_tuple)
 
     def songs_among(self, names: Iterable[str]) -> list[str]:
