@@ -9,7 +9,7 @@ import pytest
 from scipy import optimize, stats
 
 from mashkit.errors import UsageError
-from mashkit.listen.agreement import by_rater_slot, cronbach, krippendorff
+from mashkit.listen.agreement import by_rater_slot, cronbach, full_slots, krippendorff
 from mashkit.listen.comparisons import (
     clustered,
     dominance,
@@ -97,6 +97,23 @@ def test_cronbachs_alpha_of_equal_items_is_one() -> None:
 def test_ratings_of_a_clip_share_a_row() -> None:
     table = by_rater_slot(["b", "a", "b", "b"], [1, 2, 3, 4])
     np.testing.assert_array_equal(table, [[2, NAN, NAN], [1, 3, 4]])
+
+
+def test_samples_with_more_raters_than_most_do_not_decide_cronbachs_alpha() -> None:
+    chance = np.random.default_rng(0)
+    samples = np.repeat(np.arange(200), 3)
+    values = chance.normal(3, 1, 200)[samples] + chance.normal(0, 0.3, 600)
+    slots = by_rater_slot(samples, values)
+    np.testing.assert_array_equal(full_slots(slots), slots)
+    more = by_rater_slot([*samples, 0, 1], [*values, 3.0, 5.0])
+    np.testing.assert_array_equal(full_slots(more), slots)
+    fewer = by_rater_slot(samples[:-2], values[:-2])
+    np.testing.assert_array_equal(full_slots(fewer), slots[:-1])
+    assert cronbach(full_slots(fewer)) == pytest.approx(cronbach(slots), abs=0.01)
+    # One rater has no alpha, however many samples have one rater only.
+    assert full_slots([[1, NAN], [2, NAN], [3, NAN], [4, 5]]).tolist() == [[4, 5]]
+    for none in ([[1.0], [2.0]], np.empty((0, 0)), [[1, NAN]]):
+        assert math.isnan(cronbach(full_slots(none)))
 
 
 # -------------------------------------------------------------------------------------------------- the paper's tests

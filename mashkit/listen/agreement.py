@@ -53,6 +53,23 @@ def by_rater_slot(groups: npt.ArrayLike, values: npt.ArrayLike) -> Values:
     return table
 
 
+def full_slots(table: npt.ArrayLike) -> Values:
+    """Return a table of :func:`by_rater_slot` without a missing value: some first columns, and the rows that have them.
+
+    Cronbach's alpha needs the same number of raters everywhere. Those of more raters than most would decide alone, if
+    all columns were taken: 2 of 200 samples with a fourth rater. So there are as many columns, two or more, as leave
+    the most values (ours); where all groups have the same number of raters, that is the whole table.
+    """
+    values = np.asarray(table, np.float64)
+    full = np.logical_and.accumulate(np.isfinite(values), axis=1)
+    left = full.sum(axis=0) * np.arange(1, values.shape[1] + 1)
+    if len(left) < 2:
+        return np.empty((0, len(left)))
+    columns = int(np.flatnonzero(left[1:] == left[1:].max())[-1]) + 2
+    found: Values = values[full[:, columns - 1], :columns]
+    return found
+
+
 def krippendorff(table: npt.ArrayLike, level: Literal["ordinal", "interval"] = "ordinal") -> float:
     """Return Krippendorff's alpha: 1 − observed / expected disagreement.
 

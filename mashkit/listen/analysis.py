@@ -16,7 +16,7 @@ import pandas as pd
 
 from mashkit.bench.statistics import holm, signed_rank
 from mashkit.errors import UsageError
-from mashkit.listen.agreement import by_rater_slot, cronbach, krippendorff
+from mashkit.listen.agreement import by_rater_slot, cronbach, full_slots, krippendorff
 from mashkit.listen.comparisons import (
     Estimate,
     dominance,
@@ -342,7 +342,11 @@ def _subjects(data: Answered, table: pd.DataFrame, rated: pd.DataFrame) -> dict[
         units = rated["page"] + "/" + rated["sample"]
         slots = {name: by_rater_slot(units, rated[name]) for name in asked}
         found["cronbach_questions"] = cronbach(rated[asked])
-        found["cronbach_raters"] = {name: cronbach(slot) for name, slot in slots.items()}
+        full = {name: full_slots(slot) for name, slot in slots.items()}
+        found["cronbach_raters"] = {name: cronbach(slot) for name, slot in full.items()}
+        found["cronbach_raters_of"] = {
+            name: dict(zip(("samples", "raters"), slot.shape, strict=True)) for name, slot in full.items()
+        }
         found["krippendorff_ordinal"] = {name: krippendorff(slot) for name, slot in slots.items()}
         found["krippendorff_interval"] = {name: krippendorff(slot, "interval") for name, slot in slots.items()}
     return found

@@ -137,11 +137,13 @@ def _agreement(results: Results) -> Table:
         "krippendorff_interval": "Krippendorff's alpha, interval",
     }
     asked = [name for name in ORDER if name in results.subjects["cronbach_raters"]]
+    of = results.subjects["cronbach_raters_of"][asked[0]]
     return Table(
         name="agreement",
         title="Agreement of raters",
         whose="ours",
-        caption="1 is perfect agreement; 0 is what chance gives.",
+        caption="1 is perfect agreement; 0 is what chance gives. Cronbach's alpha is of the "
+        f"{of['samples']} samples with {of['raters']} raters or more, {of['raters']} of each.",
         head=("", *asked),
         rows=[(said, *(number(results.subjects[name][one]) for one in asked)) for name, said in measures.items()],
     )
