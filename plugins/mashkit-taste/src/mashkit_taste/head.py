@@ -214,6 +214,6 @@ def splits(songs: Songs, most: int | None = None, seed: int = 0) -> Iterator[tup
     part = {name: int(place) % (most or len(names)) for name, place in zip(names, order, strict=True)}
     pairs = np.array([sorted(part[song] for song in of) for of in songs], np.intp).reshape(-1, 2)
     for pair in np.unique(pairs, axis=0):
-        rest: Flags = ~np.isin(pairs, pair).any(axis=1)
+        rest = np.logical_not(np.isin(pairs, pair).any(axis=1))
         if rest.any():
             yield (pairs == pair).all(axis=1), rest
