@@ -233,6 +233,11 @@ class OutputSet:
     def _refuse_others(self, known: FileList, names: Iterable[str]) -> None:
         for name in names:
             path = self.folder / name
+            for above in (self.folder / one for one in path.relative_to(self.folder).parents[:-1]):
+                if (above.exists() or above.is_symlink()) and not above.is_dir():
+                    raise _in_the_way(above, "it is no folder")
+            if not _lies_below(self.folder, name):
+                raise _in_the_way(path.parent, "it is a link that leads out of the folder")
             if path.is_dir():
                 raise _in_the_way(path, "it is a folder")
             if (path.exists() or path.is_symlink()) and not known.is_ours(self.folder, name):

@@ -158,6 +158,24 @@ def test_links_and_folders_in_the_way_are_not_followed(tmp_path: Path) -> None:
     assert outside.read_text() == "mine"
 
 
+@pytest.mark.parametrize("kind", ["file", "link to a file", "link to nothing", "link to a folder elsewhere"])
+def test_what_stands_where_a_folder_is_needed_is_told_before_the_work(tmp_path: Path, kind: str) -> None:
+    folder, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    write(folder, {"mix.flac": "old"})
+    elsewhere.mkdir()
+    (elsewhere / "mine.txt").write_text("mine")
+    to = {"file": None, "link to a file": elsewhere / "mine.txt", "link to nothing": tmp_path / "nothing"}
+    target = to.get(kind, elsewhere)
+    stems = folder / "stems"
+    stems.write_text("mine") if target is None else stems.symlink_to(target)
+    with pytest.raises(OutputError, match="stems is in the way"):
+        OutputSet(folder, made_of="test", names=["stems/vocal.flac"])
+    with pytest.raises(OutputError, match="stems is in the way"):
+        write(folder, {"mix.flac": "new", "stems/vocal.flac": "new"})
+    assert (folder / "mix.flac").read_text() == "old"
+    assert [path.name for path in elsewhere.iterdir()] == ["mine.txt"]
+
+
 def test_a_list_cannot_have_files_elsewhere_removed(tmp_path: Path) -> None:
     outside, folder = tmp_path / "outside.txt", tmp_path / "out"
     write(folder, {"mix.flac": "ours"})

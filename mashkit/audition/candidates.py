@@ -13,10 +13,9 @@ from mashkit.audition.store import Store
 from mashkit.errors import CatalogError, MashkitError, UsageError
 from mashkit.mashup import ClipSource
 from mashkit.paths import path_text
-from mashkit.rendering.output import MASHUP_FILES
+from mashkit.rendering.output import PLAN
 from mashkit.types import Audio, Clip, MashupPlan, Role, Score
 
-MIX, PLAN = MASHUP_FILES
 SCORES = "scores.json"
 
 

@@ -10,14 +10,14 @@ from pathlib import Path
 import attrs
 
 from mashkit.atomicfile import write_text
-from mashkit.audition.candidates import MIX, PLAN, Candidate, Pool
+from mashkit.audition.candidates import Candidate, Pool
 from mashkit.audition.store import Decision, Store
 from mashkit.errors import CatalogError, MashkitError, OutputError, Unforeseen, contained
 from mashkit.mashup import Mashup
 from mashkit.pages.exports import csv_text, one_line
 from mashkit.preferences import Preference
 from mashkit.products import OutputSet
-from mashkit.rendering.output import write_mashup
+from mashkit.rendering.output import MIX, PLAN, write_mashup
 from mashkit.types import MashupPlan, Role, Score
 
 TABLE, PREFERENCES = "decisions.csv", "preferences.jsonl"

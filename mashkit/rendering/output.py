@@ -101,8 +101,10 @@ def licences(mashup: Mashup, components: list[Mapping[str, Any]]) -> list[dict[s
     return entries
 
 
-MASHUP_FILES = ("mix.flac", "plan.json")
-"""Files that :func:`write_mashup` writes for every mashup, in addition to its stems."""
+MIX = "mix.flac"
+PLAN = "plan.json"
+MASHUP_FILES = (MIX, PLAN, f"stems/{Role.VOCAL}.flac")
+"""Files that :func:`write_mashup` writes for every mashup, in addition to the stems of its other roles."""
 
 
 def write_mashup(mashup: Mashup, folder: Path, *, clicks: bool = False) -> dict[str, Any]:
@@ -127,10 +129,10 @@ def write_mashup(mashup: Mashup, folder: Path, *, clicks: bool = False) -> dict[
     """
     require_writable_folder(folder)
     record = mashup_record(mashup)
-    save(folder / "mix.flac", mashup.mix, comment=MARK)
+    save(folder / MIX, mashup.mix, comment=MARK)
     for role, stem in mashup.stems.items():
         save(folder / "stems" / f"{role}.flac", stem, comment=MARK)
     if clicks:
         save(folder / "clicks.flac", with_clicks(mashup), comment=MARK)
-    write_json(folder / "plan.json", record)
+    write_json(folder / PLAN, record)
     return record
