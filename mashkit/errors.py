@@ -477,6 +477,38 @@ def contained(error: BaseException, what: str, cls: type[MashkitError] = Compone
     return made
 
 
+def nearest(error: MashkitError) -> MashkitError:
+    """Return an error as one of the nearest class of this module, which every process can import.
+
+    Parameters
+    ----------
+    error : MashkitError
+        Of any class, also of a plugin's.
+
+    Returns
+    -------
+    MashkitError
+        With the same arguments if the class takes the same, as the class of a checkpoint's errors and its base
+        FileError do; otherwise of the nearest class that takes a problem and a fix, with those.
+
+    Examples
+    --------
+    >>> from mashkit.errors import FileError, nearest
+    >>> class WeightsError(FileError):
+    ...     pass
+    >>> found = nearest(WeightsError("net.safetensors", "is cut short", "download it again"))
+    >>> type(found).__name__, found.path.name, found.fix
+    ('FileError', 'net.safetensors', 'download it again')
+    """
+    ours = [cls for cls in type(error).__mro__ if globals().get(cls.__name__) is cls]
+    for cls in ours:
+        if cls.__init__ is type(error).__init__:
+            alike: MashkitError = cls(*error.args)
+            return alike
+    plain: MashkitError = next(cls for cls in ours if cls.__init__ is MashkitError.__init__)(error.problem, error.fix)
+    return plain
+
+
 def require_packages(
     purpose: str, packages: Iterable[str], fix: str, error: type[MashkitError] = ComponentUnavailable
 ) -> None:

@@ -29,10 +29,14 @@ from mashkit.components.environments import RECORD, EnvironmentFailed
 from mashkit.discovery import Registered
 from mashkit.errors import (
     AudioError,
+    AudioFileError,
     ComponentFailed,
     ComponentUnavailable,
     ContractViolation,
+    FileError,
     GenerationError,
+    LabelError,
+    MashkitError,
     OptionError,
     OutputError,
     UnknownComponent,
@@ -40,6 +44,7 @@ from mashkit.errors import (
 )
 from mashkit.hookspecs import StageEvent
 from mashkit.interfaces import Analyzer, Generator, Separator, Stretcher
+from mashkit.networks.checkpoints import CheckpointError
 from mashkit.pipeline import Kit
 from mashkit.registry import Registry
 from mashkit.remote import messages
@@ -212,6 +217,28 @@ def ends(pid: int, seconds: float = 5.0) -> bool:
 
 
 # -------------------------------------------------------------------------------------------------- the same results
+class OfAPlugin(AudioError):
+    def __init__(self, bars: int) -> None:
+        super().__init__(f"{bars} bars", "give more")
+
+
+@pytest.mark.parametrize(
+    ("error", "sent"),
+    [
+        (UsageError("a", "b"), UsageError),
+        (AudioFileError("x.wav", "a"), AudioFileError),
+        (LabelError("x.txt", 3, "a", "b"), LabelError),
+        (CheckpointError("net.safetensors", "a: b", "c"), FileError),
+        (OfAPlugin(3), AudioError),
+    ],
+)
+def test_an_error_keeps_its_words_between_processes(error: MashkitError, sent: type[MashkitError]) -> None:
+    back = messages.error_from_dict(json.loads(json.dumps(messages.error_to_dict(error))))
+    assert type(back) is sent
+    assert (str(back), back.problem, back.fix) == (str(error), error.problem, error.fix)
+    assert getattr(back, "path", None) == getattr(error, "path", None)
+
+
 @pytest.mark.plugins
 @pytest.mark.slow
 class TestSignalsmithInAWorker(StretcherContract):

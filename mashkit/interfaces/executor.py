@@ -14,10 +14,9 @@ from typing import Any, ClassVar
 
 import attrs
 
-from mashkit import errors
 from mashkit.components import Component
 from mashkit.components.fence import plugin_code
-from mashkit.errors import ContractViolation, MashkitError, UsageError, contained
+from mashkit.errors import ContractViolation, MashkitError, UsageError, contained, nearest
 
 PROVIDES = frozenset({"threads", "processes", "cluster"})
 """Kinds of workers that the ``provides`` of an executor may name. A thread that crashes or hangs affects this whole
@@ -230,9 +229,9 @@ def attempt(work: Work, state: Any, item: Any, name: str) -> Done:
 def portable(error: BaseException, what: str) -> MashkitError:
     """Return an error as one of mashkit's errors that can be sent between processes.
 
-    mashkit's own errors keep problem and fix. They also keep their type if it can be unpickled; otherwise the nearest
-    base class is used. Any other exception becomes an error by :func:`mashkit.errors.contained`, with ``what`` as the
-    problem.
+    mashkit's own errors keep problem and fix. They also keep their type if it can be unpickled; otherwise
+    :func:`mashkit.errors.nearest` chooses the class. Any other exception becomes an error by
+    :func:`mashkit.errors.contained`, with ``what`` as the problem.
     """
     if not isinstance(error, MashkitError):
         return contained(error, what)
@@ -240,14 +239,7 @@ def portable(error: BaseException, what: str) -> MashkitError:
     with contextlib.suppress(Exception):
         if type(pickle.loads(pickle.dumps(error))) is type(error):  # noqa: S301 — our own bytes
             return error
-    # Some classes, such as AudioFileError, take other arguments than MashkitError does; their base class is used.
-    nearest = next(
-        cls
-        for cls in type(error).__mro__
-        if getattr(errors, cls.__name__, None) is cls and cls.__init__ is MashkitError.__init__
-    )
-    plain: MashkitError = nearest(error.problem, error.fix)
-    return plain
+    return nearest(error)
 
 
 def _cpu_seconds() -> float:

@@ -167,12 +167,8 @@ def info_to_dict(info: ComponentInfo) -> dict[str, Any]:
 
 def error_to_dict(error: MashkitError) -> dict[str, Any]:
     """Return an error as plain data: its arguments, and the nearest of its classes in :mod:`mashkit.errors`."""
-    for cls in type(error).__mro__:
-        if getattr(errors, cls.__name__, None) is cls:
-            own = cls is type(error)
-            arguments = error.args if own else (error.problem, error.fix)
-            return {"type": cls.__name__, "args": [None if one is None else str(one) for one in arguments]}
-    raise TypeError(f"{error!r} is none of mashkit's errors")  # pragma: no cover — every MashkitError has it as base
+    sent = errors.nearest(error)
+    return {"type": type(sent).__name__, "args": [None if one is None else str(one) for one in sent.args]}
 
 
 def error_from_dict(data: Mapping[str, Any]) -> MashkitError:
