@@ -344,6 +344,15 @@ def test_a_leaderboard_ranks_all_comparable_entries_anew(result: dict[str, Any],
     assert "notes.json" not in (tmp_path / "board.html").read_text()
 
 
+def test_a_leaderboard_takes_what_was_measured_last(result: dict[str, Any], tmp_path: Path) -> None:
+    kept, anew = (changed(result, auc=value) for value in (11.0, 22.0))
+    kept["competitors"][0]["measured"] = "2026-01-01T00:00:00+00:00"
+    for name, made, finished in (("a", kept, "2026-03-01"), ("b", anew, "2026-02-01")):
+        (tmp_path / f"{name}.json").write_text(json.dumps({**made, "finished": f"{finished}T00:00:00+00:00"}))
+    ((board,), _) = boards(tmp_path)
+    assert {one.label: one.metrics["auc"] for one in board.result.competitors} == {"amu": 22.0, "tiv": 80.0}
+
+
 def test_a_folder_without_results_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no result of a benchmark"):
         boards(tmp_path)

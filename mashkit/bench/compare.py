@@ -402,9 +402,10 @@ def _merged(group: Sequence[tuple[Path, Result]]) -> Board:
         return Board(last, files)
     entries: dict[tuple[str, str], tuple[Path, Entry]] = {}
     own: dict[Path, dict[str, list[Row]]] = {path: by_label(result.rows) for path, result in newest}
-    for path, result in newest:
-        for one in result.competitors:
-            entries[one.label, repr(one.description)] = (path, one)
+    measured = [(one.measured or result.finished, path, one) for path, result in newest for one in result.competitors]
+    # By when each was measured, because the newest file may have kept an entry that another file has anew.
+    for _, path, one in sorted(measured, key=lambda found: found[0]):
+        entries[one.label, repr(one.description)] = (path, one)
     labels = [label for label, _ in entries]
     competitors, rows = [], []
     for path, one in entries.values():
