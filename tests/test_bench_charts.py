@@ -70,6 +70,26 @@ def test_every_value_of_a_box_is_a_dot_in_its_place() -> None:
     assert len(svg) < 25_000
 
 
+@pytest.mark.parametrize(
+    ("label", "shown"),
+    [("$HOME/$x_y_z$", "$HOME/$x_y_z$"), ("5 $_6^ of $7", "5 $_6^ of $7"), ("_ours", "_ours"), ("a\x1bb", r"a\x1bb"),
+     ("caf\udce9", r"caf\xe9")],
+)  # fmt: skip
+def test_labels_are_shown_as_they_are(label: str, shown: str) -> None:
+    told = {"title": f"{label}: scores", "caption": "", "x_label": "x"}
+    other = "other"
+    for chart in (
+        RowChart(labels=[label], series={other: [1.0]}, **told),
+        RowChart(labels=[other], series={label: [1.0], "second": [2.0]}, **told),
+        RowChart(labels=[other], series={label: [1.0], "second": [2.0]}, style="bars", **told),
+        ScatterChart(y_label="y", points=[Point(label, "", 1, 1)], **told),
+        ScatterChart(y_label="y", points=[Point("1", label, 1, 1), Point("2", other, 1, 1)], **told),
+        CurveChart(y_label="y", curves=[Curve(label, [0, 1], [0, 1])], **told),
+        BoxChart(boxes={label: [1.0, 2.0]}, **told),
+    ):
+        assert shown in texts(draw(chart))
+
+
 def test_what_was_not_measured_is_no_mark() -> None:
     def marks(values: Sequence[float | None]) -> int:
         return draw(rows(values, labels=["a", "b", "c"])).count("<use ")

@@ -12,10 +12,15 @@ from xml.etree import ElementTree
 import attrs
 
 from mashkit.errors import MashkitError, require_packages
+from mashkit.paths import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
     from matplotlib.patches import Patch
+
+    _Named: TypeAlias = list[tuple[Any, str]]
+    """What is drawn, and its name in the legend."""
 
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 """Okabe and Ito's colours, which colour-blind readers can distinguish (Color Universal Design, 2008)."""
@@ -171,7 +176,8 @@ def draw(chart: Chart) -> str:
 
     settings: Any = {
         "svg.fonttype": "none",
-        "svg.hashsalt": chart.title,
+        "svg.hashsalt": printable(chart.title),
+        "text.parse_math": False,  # a dollar in a label is a dollar
         "font.family": "DejaVu Sans",
         "font.size": 10.5,
         "text.color": _TEXT,
@@ -192,23 +198,23 @@ def draw(chart: Chart) -> str:
         axes = figure.add_subplot()
         figure.patch.set_visible(False)
         axes.patch.set_visible(False)
+        named: _Named = []
         match chart:
             case RowChart():
-                _draw_rows(axes, chart)
+                named = _draw_rows(axes, chart)
             case ScatterChart():
-                _draw_points(axes, chart)
+                named = _draw_points(axes, chart)
             case CurveChart():
-                _draw_curves(axes, chart)
+                named = _draw_curves(axes, chart)
             case BoxChart():
                 _draw_boxes(axes, chart)
         axes.set_xlabel(chart.x_label)
         if isinstance(chart, ScatterChart | CurveChart):
             axes.set_ylabel(chart.y_label)
         axes.set_axisbelow(True)
-        handles, names = axes.get_legend_handles_labels()
         # A single curve needs a legend, because its label stands nowhere else; a single series is named by the title.
-        if len(names) > 1 or isinstance(chart, CurveChart):
-            figure.legend(handles, names, loc="outside upper left", ncols=1, handletextpad=0.4, borderaxespad=0)
+        if len(named) > 1 or isinstance(chart, CurveChart):
+            _legend(figure, named)
         written = io.StringIO()
         # Not savefig, which draws everything twice.
         canvas.print_svg(written, metadata={"Date": None, "Creator": None})  # type: ignore[no-untyped-call]
@@ -240,7 +246,20 @@ def has_values(chart: Chart) -> bool:
             return any(value is not None for values in chart.series.values() for value in values)
 
 
-def _draw_rows(axes: Axes, chart: RowChart) -> None:
+def _legend(figure: Figure, named: _Named) -> None:
+    """Name what is drawn, above the axes."""
+    handles, names = zip(*named, strict=True)
+    legend = figure.legend(
+        handles, [str(index) for index in range(len(names))], loc="outside upper left", ncols=1, handletextpad=0.4,
+        borderaxespad=0,
+    )  # fmt: skip
+    # Only now, because matplotlib leaves names that begin with an underscore out of a legend.
+    for shown, name in zip(legend.get_texts(), names, strict=True):
+        shown.set_text(printable(name))
+
+
+def _draw_rows(axes: Axes, chart: RowChart) -> _Named:
+    named: _Named = []
     count, many = len(chart.labels), len(chart.series)
     for index, (name, values) in enumerate(chart.series.items()):
         if all(value is None for value in values):
@@ -251,44 +270,50 @@ def _draw_rows(axes: Axes, chart: RowChart) -> None:
         if chart.style == "bars":
             thickness = 0.8 / many
             places = [row + (index - (many - 1) / 2) * thickness for row in rows]
-            axes.barh(places, numbers, thickness, color=colour, label=name)
+            named.append((axes.barh(places, numbers, thickness, color=colour), name))
         else:
             marker = MARKERS[index % len(MARKERS)]
             # With intervals, series lie below each other, because overlapping lines cannot be read.
             step = 0.8 / many if chart.intervals else 0.0
             places = [row + (index - (many - 1) / 2) * step for row in rows]
-            axes.scatter(numbers, places, s=30, color=colour, marker=marker, label=name, alpha=0.85, linewidths=0)
+            dots = axes.scatter(numbers, places, s=30, color=colour, marker=marker, alpha=0.85, linewidths=0)
+            named.append((dots, name))
             ends = chart.intervals.get(name, [None] * count)
             for place, row in zip(places, rows, strict=True):
                 found = ends[row]
                 if found is not None:
                     axes.plot(found, (place, place), color=colour, linewidth=1.4, solid_capstyle="butt")
     if chart.limit is not None:
-        label = f"{chart.limit_label} {chart.limit:g}"
-        axes.axvline(chart.limit, color=_TEXT, linestyle="--", linewidth=1, label=label)
+        line = axes.axvline(chart.limit, color=_TEXT, linestyle="--", linewidth=1)
+        named.append((line, f"{chart.limit_label} {chart.limit:g}"))
     if chart.log:
         _log_x(axes)
     _name_rows(axes, chart.labels)
     axes.grid(axis="both" if chart.style == "dots" else "x", linewidth=0.6)
+    return named
 
 
 def _name_rows(axes: Axes, names: Iterable[str]) -> None:
-    labels = list(names)
+    labels = list(map(printable, names))
     axes.set_yticks(range(len(labels)), labels=labels)
     axes.set_ylim(len(labels) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
 
 
-def _draw_points(axes: Axes, chart: ScatterChart) -> None:
+def _draw_points(axes: Axes, chart: ScatterChart) -> _Named:
+    named: _Named = []
     for index, group in enumerate(dict.fromkeys(point.group for point in chart.points)):
         x, y = ([getattr(point, axis) for point in chart.points if point.group == group] for axis in "xy")
         colour, marker = PALETTE[index % len(PALETTE)], MARKERS[index % len(MARKERS)]
-        axes.scatter(x, y, s=45, color=colour, marker=marker, label=group, linewidths=0)
+        dots = axes.scatter(x, y, s=45, color=colour, marker=marker, linewidths=0)
+        if group:
+            named.append((dots, group))
     if chart.log_x:
         _log_x(axes)
     axes.margins(0.08)
     _mark(axes, chart.points)
     axes.grid(linewidth=0.6)
+    return named
 
 
 def _mark(axes: Axes, points: Sequence[Point]) -> None:
@@ -299,7 +324,8 @@ def _mark(axes: Axes, points: Sequence[Point]) -> None:
     taken: list[tuple[float, float, float]] = []
     for (share, height), point in sorted(zip(shares, points, strict=True), key=lambda one: -one[0][1]):
         side, right, up = ("left", 5.0, 4.0) if share < 0.5 else ("right", -5.0, 4.0)
-        width = letter * len(point.mark)
+        mark = printable(point.mark)
+        width = letter * len(mark)
         first = area * share + right - (width if side == "right" else 0.0)
         while any(
             first < end and begin < first + width and abs(area * height + up - other) < line
@@ -307,17 +333,18 @@ def _mark(axes: Axes, points: Sequence[Point]) -> None:
         ):
             up -= line / 4
         taken.append((first, first + width, area * height + up))
-        axes.annotate(point.mark, (point.x, point.y), xytext=(right, up), textcoords="offset points", ha=side)
+        axes.annotate(mark, (point.x, point.y), xytext=(right, up), textcoords="offset points", ha=side)
 
 
-def _draw_curves(axes: Axes, chart: CurveChart) -> None:
+def _draw_curves(axes: Axes, chart: CurveChart) -> _Named:
+    named: _Named = []
     if chart.diagonal is not None:
         axes.plot(chart.diagonal, chart.diagonal, color=_QUIET, linestyle="--", linewidth=1)
         margin = 0.02 * (chart.diagonal[1] - chart.diagonal[0])
         axes.set_xlim(chart.diagonal[0] - margin, chart.diagonal[1] + margin)
         axes.set_ylim(chart.diagonal[0] - margin, chart.diagonal[1] + margin)
     for index, curve in enumerate(chart.curves):
-        axes.plot(
+        (line,) = axes.plot(
             curve.x,
             curve.y,
             color=PALETTE[index % len(PALETTE)],
@@ -327,9 +354,10 @@ def _draw_curves(axes: Axes, chart: CurveChart) -> None:
             markevery=1 if curve.marked else max(len(curve.x) // 5, 1),
             linestyle=("-", "--", ":")[index // len(PALETTE) % 3],
             linewidth=1.6,
-            label=curve.label,
         )
+        named.append((line, curve.label))
     axes.grid(linewidth=0.6)
+    return named
 
 
 def _draw_boxes(axes: Axes, chart: BoxChart) -> None:
