@@ -197,6 +197,25 @@ def test_agreement_is_about_that_of_the_paper(analysed: dict[str, Results]) -> N
     assert 0.1 < found["krippendorff_ordinal"]["overall"] < 0.7
 
 
+def test_pairs_of_systems_without_a_p_have_none_in_the_report() -> None:
+    data = simulate(design("retrieval", size=4, raters=6), World(leaving=0.0, inattentive=0.0), seed=3)
+    value = dict(zip(data.systems, (3, 3, 2, 4, 1), strict=True))
+    equal = [
+        attrs.evolve(one, value=value[data.study.sample[one.sample].system])
+        if one.sample and data.study.sample[one.sample].system in value and one.question in QUESTIONS else one
+        for one in data.answers
+    ]  # fmt: skip
+    results = analyse(attrs.evolve(data, answers=equal, exclusions={}))
+    found = {(one.one, one.other): one for one in results.findings if one.test == "post-hoc"}
+    first, second, *_ = data.systems
+    for pair, one in found.items():
+        due = 1.0 if pair == (first, second) else None
+        assert (one.p, one.p_holm) == (due, due)
+    (shown,) = (one for one in tables(data, results) if one.name == "post-hoc")
+    assert "every vocal has the same order" in shown.caption
+    assert not any("nan" in cell or "0.001" in cell for row in shown.rows for cell in row)
+
+
 def test_one_seed_gives_one_study() -> None:
     study = design("retrieval", size=4, raters=3, seed=1)
     assert simulate(study, World(), seed=2).answers == simulate(study, World(), seed=2).answers

@@ -157,6 +157,19 @@ def test_pairs_after_friedman_are_conovers() -> None:
     assert found[0, 2] < 0.01 < found[0, 1]
 
 
+def test_pairs_have_no_p_where_every_vocal_has_the_same_order() -> None:
+    for blocks in ([[1, 2, 3], [1, 2, 3]], [[1, 2, 3], [2, 3, 9], [0.1, 0.2, 0.3]]):
+        found = post_hoc(blocks)
+        assert found is not None
+        np.testing.assert_array_equal(found, np.where(np.eye(3), 1, NAN))
+    equal = post_hoc([[3, 3, 4]] * 6)
+    assert equal is not None
+    np.testing.assert_array_equal(equal, [[1, 1, NAN], [1, 1, NAN], [NAN, NAN, 1]])
+    again = post_hoc([[3, 3, 4]] * 6 + [[3, 3, 2]])  # one vocal of another order is enough
+    assert again is not None
+    assert (again[0, 1], np.isfinite(again).all()) == (1, True)
+
+
 def test_the_difference_of_means_is_that_of_statsmodels() -> None:
     import statsmodels.api as sm
 

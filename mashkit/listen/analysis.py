@@ -14,7 +14,7 @@ import attrs
 import numpy as np
 import pandas as pd
 
-from mashkit.bench.statistics import holm, signed_rank
+from mashkit.bench.statistics import differences, holm, signed_rank
 from mashkit.errors import UsageError
 from mashkit.listen.agreement import by_rater_slot, cronbach, full_slots, krippendorff
 from mashkit.listen.comparisons import (
@@ -275,11 +275,12 @@ class _View:
         """Give the signed-rank test within vocals, for each question."""
         for question, blocks in self._blocks.items():
             if one in blocks and other in blocks:
-                differences = (blocks[one] - blocks[other]).dropna().to_numpy()
-                effect = paired_dominance(differences) if self.effects else None
-                p = signed_rank(differences)
+                both = blocks[[one, other]].dropna()
+                gaps = differences(both[one], both[other])
+                effect = paired_dominance(gaps) if self.effects else None
+                p = signed_rank(gaps)
                 yield Finding(test="systems-signed-rank", question=question, one=one, other=other, p=p, effect=effect,
-                              count=(len(differences), len(differences)))  # fmt: skip
+                              count=(len(gaps), len(gaps)))  # fmt: skip
 
     def all_systems(self, systems: Sequence[str]) -> Iterator[Finding]:
         """Give Friedman's test and all pairs, for each question."""
@@ -290,7 +291,7 @@ class _View:
             yield Finding(test="friedman", question=question, one="all", other="", p=friedman(values), count=count)
             pairs = post_hoc(values)
             for row, column in zip(*np.triu_indices(len(there), 1), strict=True):
-                p = None if pairs is None else float(pairs[row, column])
+                p = None if pairs is None or np.isnan(pairs[row, column]) else float(pairs[row, column])
                 yield Finding(test="post-hoc", question=question, one=there[row], other=there[column], p=p, count=count)
 
 

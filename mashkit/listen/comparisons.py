@@ -95,15 +95,20 @@ def post_hoc(blocks: npt.ArrayLike) -> Values | None:
     """Return p-values of all pairs of systems after Friedman's test (Conover's, not corrected), shape (k, k).
 
     After Conover, "Practical Nonparametric Statistics", 3rd edition, 1999, section 5.8; by scikit-posthocs. None where
-    :func:`friedman` gives none.
+    :func:`friedman` gives none. Where every vocal has the same order, the ranks have no variance that a difference
+    could be measured by: systems of different ranks then get NaN, those of equal ranks 1.
     """
     import scikit_posthocs
+    from scipy import stats
 
     values = _complete(blocks)
     if values.shape[0] < 2 or values.shape[1] < 3:
         return None
     if (values == values[:, :1]).all():
         return np.ones((values.shape[1], values.shape[1]))
+    ranks = stats.rankdata(values, axis=1)
+    if (ranks == ranks[0]).all():
+        return np.where(np.equal.outer(ranks[0], ranks[0]), 1.0, np.nan)
     found: Values = np.array(scikit_posthocs.posthoc_conover_friedman(values), np.float64)
     return found
 

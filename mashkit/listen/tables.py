@@ -35,7 +35,8 @@ MISSING = {
     "systems-clustered": _TOO_FEW,
     "systems-signed-rank": "Where there is no p, no vocal has ratings of both systems.",
     "friedman": "Where there is no p, fewer than three systems or two vocals have all their ratings.",
-    "post-hoc": "Where there is no p, fewer than three systems or two vocals have all their ratings.",
+    "post-hoc": "Where there is no p, fewer than three systems or two vocals have all their ratings, or every vocal "
+    "has the same order, so that nothing says how far chance would move it.",
     "bradley-terry": "Where there is no p, no comparisons link the two systems, or there are fewer than two raters or "
     "two songs.",
 }
