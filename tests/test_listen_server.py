@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 import studies
@@ -302,6 +303,26 @@ def test_a_rater_gets_another_page_for_one_that_was_lost(tmp_path: Path) -> None
         assert drawn[-1] not in answered
         assert len(answered) == 4
     one.store.close()
+
+
+def test_no_rater_is_left_out_for_a_page_that_was_lost(
+    case: Callable[..., Case], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = case()
+    rules = attrs.evolve(one.study.rules, negatives=False, most_difference=None)
+    assert rules.fewest_pages == len(one.study.results) == 4
+    one.store.study = attrs.evolve(one.study, rules=rules)
+    monkeypatch.setattr(Store, "_broken", lambda _, page: page.id == one.study.results[2].id)
+    with TestClient(one.app, **LOCAL) as client, TestClient(one.app, **LOCAL) as other:
+        one.walk(client, one.enter(client))
+        assert one.store.exclusions() == {}
+        assert {one.store.ratings()[page.id] for page in one.study.results if page != one.study.results[2]} == {1}
+        state = one.enter(other)
+        while state["kind"] == "training" or one.study.page[state["page"]] not in one.study.results:
+            state = other.post("/api/answer", json=studies.answered(one.study, state["page"])).json()
+        other.post("/api/answer", json=studies.answered(one.study, state["page"]))
+        (left_out,) = one.store.exclusions().values()  # who goes away is incomplete as ever
+    assert left_out["incomplete"] in ("1 pages of 3", "1 pages of 4")
 
 
 @pytest.mark.parametrize("change", ["rule", "path", "text"])

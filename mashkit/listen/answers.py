@@ -251,7 +251,7 @@ class Store:
                 "draft": json.loads(draft[0]) if draft else {},
             }
         # Pages of a rater that a rule leaves out are given to others, so it is found out as soon as they have finished.
-        left_out = exclusions.exclusions(self.study, self.answers(rater))
+        left_out = exclusions.exclusions(self.study, self.answers(rater), possible=self._possible())
         self._db.execute("UPDATE raters SET stage = 'done', left_out = ? WHERE id = ?", (bool(left_out), rater))
         return self.state(rater)
 
@@ -393,7 +393,7 @@ class Store:
 
     def exclusions(self) -> dict[str, dict[str, str]]:
         """Return rater → rule → reason for those whose answers are left out, checks that were failed included."""
-        found = exclusions.exclusions(self.study, self.answers())
+        found = exclusions.exclusions(self.study, self.answers(), possible=self._possible())
         for rater, stage in self._db.execute("SELECT id, stage FROM raters WHERE stage LIKE 'no-%'").fetchall():
             found.setdefault(rater, {})[stage.removeprefix("no-")] = "the check was failed"
         return found
@@ -516,6 +516,19 @@ class Store:
         swapped = random.SystemRandom().random() < 0.5
         self._db.execute("INSERT INTO sequences VALUES (?, ?, ?, ?, NULL)", (rater, place, page.id, swapped))
         return True
+
+    def _possible(self) -> dict[str, int]:
+        """Return rater → number of pages of results that are not passed over, for raters of whom one is."""
+        rows = self._db.execute(
+            "SELECT s.rater, s.page, coalesce(d.broken, 0) FROM sequences s "
+            "LEFT JOIN submissions d ON d.rater = s.rater AND d.page = s.page "
+            "WHERE s.rater IN (SELECT rater FROM submissions WHERE broken)"
+        )
+        results = {page.id for page in self.study.results}
+        found: dict[str, int] = {}
+        for rater, page, broken in rows.fetchall():
+            found[rater] = found.get(rater, 0) + (page in results and not broken)
+        return found
 
     def _allowed(self, kind: str) -> int:
         protocol = self.study.protocol

@@ -9,7 +9,9 @@ from mashkit.listen.records import HEARD, PREFERRED, Answer
 from mashkit.listen.study import ORIGINAL, UNMATCHED, Study
 
 
-def exclusions(study: Study, answers: Iterable[Answer]) -> dict[str, dict[str, str]]:
+def exclusions(
+    study: Study, answers: Iterable[Answer], *, possible: Mapping[str, int] | None = None
+) -> dict[str, dict[str, str]]:
     """Return rater → rule → reason, for the raters whose answers are left out.
 
     Parameters
@@ -18,15 +20,19 @@ def exclusions(study: Study, answers: Iterable[Answer]) -> dict[str, dict[str, s
         With the rules; :class:`mashkit.listen.study.Rules` describes them.
     answers : iterable of Answer
         All answers of all raters. A rater who is still answering is "incomplete".
+    possible : mapping of str to int, optional
+        Rater → number of pages of results that they could answer, for those to whom a page could not be played. No more
+        is asked of them.
     """
     by_rater: dict[str, list[Answer]] = {}
     for answer in answers:
         by_rater.setdefault(answer.rater, []).append(answer)
-    found = {rater: dict(_broken(study, of)) for rater, of in by_rater.items()}
+    most = possible or {}
+    found = {rater: dict(_broken(study, of, most.get(rater))) for rater, of in by_rater.items()}
     return {rater: rules for rater, rules in found.items() if rules}
 
 
-def _broken(study: Study, answers: list[Answer]) -> Iterator[tuple[str, str]]:
+def _broken(study: Study, answers: list[Answer], possible: int | None) -> Iterator[tuple[str, str]]:
     rules = study.rules
     results = {page.id for page in study.results}
     values: dict[str, dict[tuple[str, str], int]] = {}
@@ -34,7 +40,7 @@ def _broken(study: Study, answers: list[Answer]) -> Iterator[tuple[str, str]]:
         if one.sample:
             values.setdefault(one.page, {})[one.sample, one.question] = one.value
     rated = {page: of for page, of in values.items() if page in results}
-    fewest = min(rules.fewest_pages or 0, len(results))
+    fewest = min(rules.fewest_pages or 0, len(results) if possible is None else possible)
     if len(rated) < fewest:
         yield "incomplete", f"{len(rated)} pages of {fewest}"
     times = {one.page: one.seconds for one in answers if one.page in results}
