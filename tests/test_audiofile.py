@@ -54,6 +54,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     files = {suffix: save(folder / f"song{suffix}", audio).read_bytes() for suffix in (".wav", ".flac", ".ogg", ".mp3")}
     soundfile.write(folder / "song.aiff", audio.samples.T, audio.sample_rate)
     soundfile.write(folder / "song.opus", audio.samples.T[:48_000], 48_000, format="OGG", subtype="OPUS")
+    soundfile.write(folder / "song.w64", audio.samples.T, audio.sample_rate, format="W64", subtype="FLOAT")
+    files[".w64"] = (folder / "song.w64").read_bytes()
     files[".aiff"] = (folder / "song.aiff").read_bytes()
     files[".opus"] = (folder / "song.opus").read_bytes()
     return files
@@ -68,6 +70,28 @@ def test_whole_files_are_read_and_cut_ones_refused(tmp_path: Path, whole: dict[s
         path.write_bytes(whole[suffix][: int(share * len(whole[suffix])) - 1])
         with pytest.raises(AudioFileError, match=path.name):
             load(path)
+
+
+@pytest.mark.parametrize("behind", [b"TAG" + b"x" * 125, bytes(5000)], ids=["tag", "zeros"])
+@pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".mp3", ".aiff", ".opus", ".w64"])
+def test_what_follows_the_sound_is_no_sound(
+    tmp_path: Path, whole: dict[str, bytes], suffix: str, behind: bytes
+) -> None:
+    path = tmp_path / f"song{suffix}"
+    path.write_bytes(whole[suffix])
+    alone = load(path)
+    path.write_bytes(whole[suffix] + behind)
+    assert np.array_equal(load(path).samples, alone.samples)
+    assert probe(path, loadable=True).frames == alone.frames
+
+
+def test_a_matlab_file_is_whole(tmp_path: Path) -> None:
+    audio = signals.chord_progression(seconds=1.0)
+    soundfile.write(tmp_path / "song.mat", audio.samples.T, audio.sample_rate, format="MAT5", subtype="FLOAT")
+    assert np.array_equal(load(tmp_path / "song.mat").samples, audio.samples)
+    (tmp_path / "cut.mat").write_bytes((tmp_path / "song.mat").read_bytes()[:-100])
+    with pytest.raises(AudioFileError, match="cut short"):
+        load(tmp_path / "cut.mat")
 
 
 def constant_bitrate(tmp_path: Path) -> bytes:

@@ -259,6 +259,20 @@ def test_what_a_loader_does_wrong_is_said_of_it(tmp_path: Path) -> None:
         load(path, loader=broken_loader)
     with pytest.raises(AudioFileError, match=r"returned ndarray, not mashkit\.Audio"):
         load(path, loader=lambda path: np.zeros((2, 10)))  # type: ignore[arg-type,return-value]
+    with pytest.raises(AudioFileError, match="has 6 channels"):
+        load(path, loader=lambda path: Audio(np.zeros((6, 100), np.float32), 44_100))
+
+
+def test_sound_that_resampling_leaves_nothing_of_is_no_sound(tmp_path: Path) -> None:
+    path = save(tmp_path / "song.wav", Audio(np.full((1, 2), np.float32(0.1)), 48_000))
+    assert load(path).frames == 2
+    with pytest.raises(AudioFileError, match="no sound at all"):
+        load(path, sample_rate=8_000)
+
+
+def test_a_probe_refuses_what_cannot_be_joined(tmp_path: Path) -> None:
+    with pytest.raises(AudioFileError, match="2 sounds, one after the other"):
+        probe(inputs.chain_of_two_rates(tmp_path), loadable=True)
 
 
 @pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), OSError(5, "Input/output error")])

@@ -138,15 +138,12 @@ def survey(data: Contents) -> tuple[Stream, ...]:
     """
     streams: list[Stream] = []
     begin = 0 if _walk_at(data, 0, sure=2) else _skip_tags(data, 0)
-    walk, after = _walk_at(data, begin, sure=2), 0
+    walk = _walk_at(data, begin, sure=2)
     while walk is not None:
         stream, after = walk(data, begin)
         streams.append(stream)
         begin = _next_stream(data, after, anywhere=walk in (_walk_mpeg, _walk_ogg))
         walk = _walk_at(data, begin)
-    if len(streams) == 1 and streams[0].parts == ((0, after),):
-        # The bytes after the stream are not sound, so the decoder reads the file as it is.
-        return (attrs.evolve(streams[0], parts=((0, len(data)),)),)
     return tuple(streams)
 
 
@@ -413,15 +410,18 @@ def _voc_frames(data: Contents, start: int) -> int:
 
 
 def _mat5_frames(data: Contents, start: int) -> int:
-    """Return 0, because MAT5 matrices count bytes and not frames; raise NotWholeError if bytes are missing."""
+    """Return 0, because MAT5 matrices count bytes and not frames; raise NotWholeError if bytes are missing.
+
+    libsndfile announces the eight bytes of a matrix's own head as well, which do not come at its end.
+    """
     order, position = "<" if data[start + 126 : start + 128] == b"IM" else ">", start + 128
     while position + 8 <= len(data):
         kind, length = struct.unpack_from(f"{order}II", data, position)
         if kind != 14:
             break
         position += 8 + length
-    if position > len(data):
-        raise _cut(position - len(data))
+    if position - 8 > len(data):
+        raise _cut(position - 8 - len(data))
     return 0
 
 

@@ -11,7 +11,7 @@ import io
 import mmap
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -127,14 +127,17 @@ def probe(path: Path | str, *, loadable: bool = False) -> AudioFileInfo:
                 if loadable:
                     raise AudioFileError(path, error.problem, error.fix) from error
                 streams = ()
-            frames = 0
+            found = []
             for stream in streams or (_whole(data),):
                 with _decoder(path, opened, data, stream) as file:
                     if loadable:
-                        _require_usual(path, file)
+                        _require_usual(path, file.samplerate, file.channels)
                     known = file.frames < _UNKNOWN_FRAMES
-                    frames += file.frames if known else _read_samples(file, len(data))[1]
-            return AudioFileInfo(file.samplerate, file.channels, frames, f"{file.format}/{file.subtype}")
+                    frames = file.frames if known else _read_samples(file, len(data))[1]
+                    found.append(AudioFileInfo(file.samplerate, file.channels, frames, f"{file.format}/{file.subtype}"))
+            found = [one for one in found if one.frames] or found[:1]
+            _require_one_format(path, [(one.sample_rate, one.channels) for one in found])
+            return attrs.evolve(found[0], frames=sum(one.frames for one in found))
 
 
 def load(
@@ -190,9 +193,11 @@ def load(
         audio = None if loader is None else _ask(loader, path)
         if audio is None:
             audio = _decode(path)
+        if sample_rate is not None:
+            audio = resample(audio, sample_rate)
         if audio.frames == 0:
             raise AudioFileError(path, "holds no sound at all", "export it again")
-        return audio if sample_rate is None else resample(audio, sample_rate)
+        return audio
 
 
 def as_path(path: Any) -> Path:
@@ -241,7 +246,10 @@ def _ask(loader: Callable[..., Any], path: Path) -> Audio | None:
             f"{_loader_name(loader)} raised {type(error).__name__}: {error}",
             "report it to the plugin's authors, or remove the plugin",
         ) from error
-    if audio is None or isinstance(audio, Audio):
+    if audio is None:
+        return None
+    if isinstance(audio, Audio):
+        _require_usual(path, audio.sample_rate, audio.channels)
         return audio
     raise AudioFileError(
         path,
@@ -302,36 +310,41 @@ def _decode(path: Path) -> Audio:
             raise AudioFileError(path, error.problem, error.fix) from error
         decoded = [_decode_stream(path, opened, data, stream) for stream in streams]
     decoded = [audio for audio in decoded if audio.frames] or decoded[:1]
-    if len(decoded) == 1:
-        return decoded[0]
-    formats = sorted({(audio.sample_rate, audio.channels) for audio in decoded})
-    if len(formats) > 1:
-        told = " and ".join(f"{rate} Hz with {channels} channel{'s' * (channels > 1)}" for rate, channels in formats)
-        raise AudioFileError(
-            path, f"holds {len(streams)} sounds, one after the other, of {told}", "make a file of each of them"
+    _require_one_format(path, [(audio.sample_rate, audio.channels) for audio in decoded])
+    return decoded[0] if len(decoded) == 1 else joined(decoded)
+
+
+def _require_one_format(path: Path, formats: Sequence[tuple[int, int]]) -> None:
+    """Raise AudioFileError if the sounds of a file differ in rate or channels, because they cannot be joined."""
+    if len(set(formats)) > 1:
+        told = " and ".join(
+            f"{rate} Hz with {channels} channel{'s' * (channels > 1)}" for rate, channels in sorted(set(formats))
         )
-    return joined(decoded)
+        raise AudioFileError(
+            path, f"holds {len(formats)} sounds, one after the other, of {told}", "make a file of each of them"
+        )
 
 
-def _require_usual(path: Path, file: soundfile.SoundFile) -> None:
+def _require_usual(path: Path, sample_rate: int, channels: int) -> None:
     """Raise AudioFileError if a file has too many channels or an unusual sample rate."""
-    if file.channels > MAX_CHANNELS:
+    if channels > MAX_CHANNELS:
         raise AudioFileError(
             path,
-            f"has {file.channels} channels",
+            f"has {channels} channels",
             "downmix it to stereo first, e.g. `ffmpeg -i in -ac 2 out.flac`",
         )
-    if not RATES_HZ[0] <= file.samplerate <= RATES_HZ[1]:
+    if not RATES_HZ[0] <= sample_rate <= RATES_HZ[1]:
         raise AudioFileError(
             path,
-            f"has a sample rate of {file.samplerate:,} Hz, according to its header",
+            f"has a sample rate of {sample_rate:,} Hz, according to its header",
             f"resample it: {RATES_HZ[0]:,} to {RATES_HZ[1]:,} Hz are read",
         )
 
 
 def _decode_stream(path: Path, opened: BinaryIO, data: Contents, stream: Stream) -> Audio:
     with _decoder(path, opened, data, stream) as file:
-        _require_usual(path, file)
+        # Before reading, because a damaged header may announce more than the memory holds.
+        _require_usual(path, file.samplerate, file.channels)
         buffer, frames, bad = _read_samples(file, len(data))
         announced = 0 if stream.mpeg or file.frames >= _UNKNOWN_FRAMES else file.frames
         sample_rate = file.samplerate
