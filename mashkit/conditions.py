@@ -16,6 +16,7 @@ from typing import Literal, TypeAlias
 
 import attrs
 import numpy as np
+import numpy.typing as npt
 from attrs import validators
 
 from mashkit.types import Clip, Condition, FrozenMapping, MashupPlan, Role
@@ -40,6 +41,9 @@ DURATION_S = (25.0, 60.0)
 """Least and largest length of a mashup, seconds (docs/paper.md, row 19)."""
 BACKING = (Role.HARMONIC, Role.PERCUSSION)
 """The roles whose stems are chosen to go with a vocal."""
+
+SEMITONE, OCTAVE = 10, 120
+"""A semitone and an octave, in tenths of a semitone: so finely the conditions compare where keys sound."""
 
 Fit: TypeAlias = Literal["", "matched", "unmatched"]
 """Whether the backing fits the vocal in key or tempo, clashes with it, or may do either ("")."""
@@ -121,6 +125,16 @@ def folded(ratio: float) -> float:
     """Return a tempo ratio after halving or doubling it until it lies within √½…√2."""
     mantissa, _ = math.frexp(ratio)
     return 2 * mantissa if mantissa < FOLDED[0] else mantissa
+
+
+def tenths(cents: npt.ArrayLike) -> npt.NDArray[np.int16]:
+    """Return cents in tenths of a semitone, rounded."""
+    return np.rint(np.asarray(cents) / (100 / SEMITONE)).astype(np.int16)
+
+
+def distance(position: int, seed_position: int) -> float:
+    """Return the distance from a position to the seed's position, both in tenths of a semitone: semitones, −6…5.9."""
+    return ((seed_position - position + OCTAVE // 2) % OCTAVE - OCTAVE // 2) / SEMITONE
 
 
 def keys_clash(distance: float) -> bool:
@@ -218,14 +232,23 @@ def key_distance(plan: MashupPlan, clips: Mapping[str, Clip]) -> float | None:
 
     Sounding pitches are compared; an unknown tuning counts as A = 440 Hz (docs/paper.md, row 10).
     """
+    heard = _sounding_keys(plan, clips)
+    if heard is None:
+        return None
+    harmonic, vocal = (tonic + tuning / 100 + shift for tonic, tuning, shift in heard)
+    return (harmonic - vocal + 6) % 12 - 6
+
+
+def _sounding_keys(plan: MashupPlan, clips: Mapping[str, Clip]) -> list[tuple[int, float, float]] | None:
+    """Return tonic, tuning in cents and shift in semitones of harmonic and vocal; None if a key is not known."""
     heard = []
     for role in (Role.HARMONIC, Role.VOCAL):
         layer = plan.layer(role)
         analysis = clips[layer.clip_id].analysis
         if analysis.key is None:
             return None
-        heard.append(analysis.key.relative_major_tonic + (analysis.tuning or 0.0) / 100 + layer.semitones)
-    return (heard[0] - heard[1] + 6) % 12 - 6
+        heard.append((analysis.key.relative_major_tonic, analysis.tuning or 0.0, layer.semitones))
+    return heard
 
 
 def relative_tempi(plan: MashupPlan, clips: Mapping[str, Clip]) -> Iterator[tuple[Role, float | None]]:
@@ -244,11 +267,16 @@ def relative_tempi(plan: MashupPlan, clips: Mapping[str, Clip]) -> Iterator[tupl
 def fits_by_chance(plan: MashupPlan, clips: Mapping[str, Clip]) -> tuple[str, ...]:
     """Return the axes ("key", "tempo") in which a plan's stems fit although its condition says that they do not.
 
-    These are the axes in which `strict` would not draw the stems. An axis of which nothing is known is not one of them.
+    These are the axes in which `strict` would not draw the stems, so keys are compared as the generator compares them,
+    to a tenth of a semitone. An axis of which nothing is known is not one of them.
     """
     found = []
-    if plan.condition in KEY_FREE and (distance := key_distance(plan, clips)) is not None and not keys_clash(distance):
-        found.append("key")
+    if plan.condition in KEY_FREE and (heard := _sounding_keys(plan, clips)) is not None:
+        harmonic, vocal = (
+            SEMITONE * tonic + int(tenths(tuning)) + int(tenths(100 * shift)) for tonic, tuning, shift in heard
+        )
+        if not keys_clash(distance(harmonic, vocal)):
+            found.append("key")
     if plan.condition in TEMPO_FREE:
         ratios = [ratio for _, ratio in relative_tempi(plan, clips) if ratio is not None]
         if not all(map(tempi_clash, ratios)):

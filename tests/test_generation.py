@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mashkit as mk
+from mashkit import conditions
 from mashkit.builtin.paper import PaperGenerator
 from mashkit.cliptable import ClipTable
 from mashkit.compactset import CompactSet
@@ -180,6 +181,26 @@ def test_chance_matches_are_counted(clips: ClipTable) -> None:
         assert {name: count["any"] for name, count in mixture.report.chance.items() if count} == fit
         assert mixture.report.chance_share == fit.total() / 150
         assert (mixture.report.chance_share == 0) == (mismatch == "strict")
+
+
+@pytest.mark.parametrize("mismatch", ["strict", "literal"])
+def test_who_reports_no_draws_is_charged_with_the_same_chance_matches(mismatch: str) -> None:
+    random = np.random.default_rng(7)
+    table = ClipTable.of(
+        [
+            attrs.evolve(clip, analysis=attrs.evolve(clip.analysis, tuning=float(random.integers(-12, 13))))
+            for clip in (
+                make_clip(index, int(random.integers(4)), float(random.uniform(95, 105))) for index in range(9)
+            )
+        ]
+    )
+    known = {clip.id: clip for clip in table}
+    mixture = Mixture(generator(mismatch=mismatch), table, Recipe.for_training(negatives=90), seed=1)
+    alike = {condition: Counter[str]() for condition in UNMATCHED}
+    for plan in mixture:
+        axes = conditions.fits_by_chance(plan, known)
+        alike[plan.condition].update([*axes, "any"] if axes else [])
+    assert alike == dict(mixture.report.chance)
 
 
 def fits_by_chance(plan: mk.MashupPlan, known: dict[str, Clip]) -> bool:

@@ -27,7 +27,20 @@ import numpy as np
 import numpy.typing as npt
 
 from mashkit.cliptable import LACKING, ClipTable
-from mashkit.conditions import BACKING, FOLDED, KEY_FREE, LEAST_CLASH, TEMPO_FREE, Rules, keys_clash, tempi_clash
+from mashkit.conditions import (
+    BACKING,
+    FOLDED,
+    KEY_FREE,
+    LEAST_CLASH,
+    OCTAVE,
+    SEMITONE,
+    TEMPO_FREE,
+    Rules,
+    distance,
+    keys_clash,
+    tempi_clash,
+    tenths,
+)
 from mashkit.features.tuning import semitones_between
 from mashkit.timing import metre
 from mashkit.types import Condition, Role
@@ -38,17 +51,10 @@ Interval: TypeAlias = tuple[float, float]
 Span: TypeAlias = tuple[int, int]
 """First index of a range of a sorted array, and the index after its last."""
 
-SEMITONE, OCTAVE = 10, 120
-"""A semitone and an octave, in tenths of a semitone."""
 KEYS = 24
 """Number of groups of whole keys: twelve tonics in two modes."""
 
 _EVERY_TEMPO = ((0.0, math.inf),)
-
-
-def distance(position: int, seed_position: int) -> float:
-    """Return the distance from a position to the seed's position, semitones, −6…5.9."""
-    return ((seed_position - position + OCTAVE // 2) % OCTAVE - OCTAVE // 2) / SEMITONE
 
 
 class Candidates:
@@ -164,8 +170,7 @@ class CandidateIndex:
         harmonic, percussion = (
             np.flatnonzero(self._known & self._active[:, list(Role).index(role)]) for role in BACKING
         )
-        tenths = np.rint(self._tunings / (100 / SEMITONE)).astype(np.int16)
-        self._positions = (SEMITONE * table.tonics.astype(np.int16) + tenths) % OCTAVE
+        self._positions = (SEMITONE * table.tonics.astype(np.int16) + tenths(self._tunings)) % OCTAVE
         modes = table.minor.astype(np.int16) if rules.same_mode else np.zeros(len(table), np.int16)
         nearest = (self._positions + SEMITONE // 2) // SEMITONE % 12
         metres, groups = max(len(self._metres), 1), classes.astype(np.int16)
