@@ -240,7 +240,7 @@ def measured(judge: Judge, asked: Sequence[Question], calibration: Calibration |
         "auc": roc_auc(positive, negative),
         "semitone": preferred(both, read(np.concatenate([twins["up"], twins["down"]]))),
         **{name: preferred(positive, read(twins[name])) for name in ("late_50", "late_25", "fast_3")},
-        "rank": mean_over(positive, ranks),
+        "rank": mean_over(positive, ranks, (1.0, 1.0 + max(map(len, matched)))),
     }
     if calibration is not None:
         found |= {"accuracy": accuracy(positive, negative), "ece": calibration_error(positive, negative)}

@@ -29,11 +29,13 @@ from mashkit.bench.scorer_metrics import (
 )
 from mashkit.bench.statistics import (
     EXACT_UP_TO,
+    SHARE,
     Comparison,
     Statistic,
     against,
     by_cluster,
     combined,
+    differences,
     every_two,
     holm,
     interval,
@@ -271,6 +273,95 @@ def test_coverage_does_not_fall_with_songs_without_data() -> None:
         assert found is not None
         covered += found.low <= 0 <= found.high
     assert covered / 200 >= 0.88  # it was .75 when all twenty songs were counted
+
+
+@pytest.mark.parametrize("songs", [9, 24])
+@pytest.mark.parametrize("share", [0.8, 0.9, 0.98])
+def test_intervals_of_shares_cover_the_truth_near_the_end(songs: int, share: float) -> None:
+    random = np.random.default_rng(songs)
+    runs, covered = 100, 0
+    for run in range(runs):
+        right = ratio(random.binomial(1, share, songs), np.ones(songs), SHARE)
+        found = interval(right, songs, resamples=200, seed=run)
+        assert found is not None
+        covered += found.low <= share <= found.high
+    assert covered / runs >= 0.9  # .18 to .97 when songs that agree gave intervals of length 0
+
+
+def test_songs_that_agree_have_an_exact_interval() -> None:
+    def told(value: float, songs: int, within: tuple[float, float] | None = SHARE) -> tuple[float, float]:
+        found = interval(ratio(np.full(songs, value), np.ones(songs), within), songs, resamples=50)
+        assert found is not None
+        return found.low, found.high
+
+    for songs in (2, 9, 24):
+        exact = stats.binomtest(songs, songs).proportion_ci(method="exact")
+        assert told(1.0, songs) == pytest.approx((exact.low, 1.0), rel=1e-9)
+        assert told(0.0, songs) == pytest.approx((0.0, 1 - exact.low), rel=1e-9)
+        assert told(0.75, songs) == pytest.approx((0.75 * exact.low, 1 - 0.25 * exact.low), rel=1e-9)
+        assert told(1.0, songs, (1.0, 21.0)) == pytest.approx((1.0, 21 - 20 * exact.low), rel=1e-9)
+        # Without ends nothing is known, and who never decides is no sample of those who do.
+        assert told(1.0, songs, None) == (1.0, 1.0)
+        assert told(0.5, songs) == (0.5, 0.5)
+    # Every metric of scores passes its ends on.
+    good, bad = Examples(np.ones(9), np.arange(9), 9), Examples(np.zeros(9), np.arange(9), 9)
+    low = 0.025 ** (1 / 9)
+    for metric, ends in (
+        (roc_auc(good, bad), (low, 1)), (accuracy(good, bad), (low, 1)), (preferred(good, bad.scores), (low, 1)),
+        (one_draw(good, bad), (1, 1 + 9 * (1 - low))), (calibration_error(good, bad), (0, 1 - low)),
+    ):  # fmt: skip
+        found = interval(metric, 9, resamples=50)
+        assert found is not None
+        assert (found.low, found.high) == pytest.approx(ends, rel=1e-9)
+
+
+@pytest.mark.parametrize("songs", [2, 5, 6, 12])
+@pytest.mark.parametrize(("one", "other"), [(1.0, 0.0), (0.0, 1.0), (1.0, 0.5), (0.5, 1.0), (0.7, 0.7)])
+def test_a_difference_in_which_all_songs_agree_is_tested_by_their_number(songs: int, one: float, other: float) -> None:
+    sides = (ratio(np.full(songs, value), np.ones(songs), SHARE) for value in (one, other))
+    test = paired(*sides, songs, resamples=50)
+    assert test is not None
+    assert test.interval is not None
+    assert test.effect_interval is not None
+    assert test.p_bootstrap is not None
+    least = 0.025 ** (1 / songs)
+    sign = np.sign(one - other)
+    reach = (1 - least) * abs(sign)
+    ends = test.difference * (1 - reach) - reach, test.difference * (1 - reach) + reach
+    assert (test.interval.low, test.interval.high) == pytest.approx(ends, abs=1e-9)
+    excluded = test.interval.low > 0 or test.interval.high < 0
+    assert (test.p_bootstrap < 0.05) == excluded
+    effects = sorted([sign, sign * (2 * least - 1)])
+    assert (test.effect_interval.low, test.effect_interval.high) == pytest.approx(effects, abs=1e-9)
+    if abs(one - other) == 1:
+        assert test.p_bootstrap == pytest.approx(test.p_signed_rank)  # the sign test, both
+
+
+def test_songs_that_do_not_differ_make_no_effect_surer() -> None:
+    more = paired(ratio(np.repeat([1, 0], 12), np.ones(24)), ratio(np.zeros(24), np.ones(24)), 24)
+    assert more is not None
+    assert more.effect_interval is not None
+    assert (more.effect_interval.low, more.effect_interval.high) == pytest.approx((2 * 0.025 ** (1 / 12) - 1, 1))
+
+
+def test_what_differs_by_the_rounding_of_floats_is_equal() -> None:
+    thirds, right = np.full(4, 3.0), np.array([[3, 1, 2, 1], [2, 0, 3, 2]])
+    test = paired(ratio(right[0], thirds), ratio(right[1], thirds), 4)
+    exact = right[0] - right[1]
+    assert test is not None
+    assert (test.p_signed_rank, test.effect) == (signed_rank(exact), rank_biserial(exact)) == (1.0, 0.0)
+    random = np.random.default_rng(0)
+    for count in (6, 12, 24):
+        one, other = random.integers(0, 8, (2, count))
+        sevenths = np.full(count, 7.0)
+        test = paired(ratio(one, sevenths), ratio(other, sevenths), count, resamples=20)
+        assert test is not None
+        assert test.p_signed_rank == signed_rank(one - other)
+        assert test.effect == pytest.approx(rank_biserial(one - other))
+    assert differences([0.1 + 0.2, 5.0, math.nan], [0.3, 2.5, 1.0])[:2].tolist() == [0, 2.5]
+    assert differences([0.0], [0.0]).tolist() == [0]
+    # Whatever the other scores, two of a pair are a tie or not by themselves.
+    assert value_of(preferred(examples([0.1 + 0.2, 1e-9, 1e15]), [0.3, 0.0, 0.0]), SONGS) == pytest.approx(2.5 / 3)
 
 
 def test_intervals_of_an_area_cover_it_too() -> None:

@@ -36,7 +36,7 @@ from mashkit.bench.pieces import (
 from mashkit.bench.ranking import Metric
 from mashkit.bench.records import Entry, Row
 from mashkit.bench.registered import labelled, labels_of
-from mashkit.bench.statistics import ratio
+from mashkit.bench.statistics import SHARE, ratio
 from mashkit.bench.tables import from_table, names
 from mashkit.bench.tasks import Input, Task, metric_chart, stopwatch
 from mashkit.catalog.ingest import SAMPLE_RATE
@@ -259,7 +259,7 @@ class AnalyzerTask(Task):
 
     def intervals(self, rows: Sequence[Row]) -> dict[str, tuple[float, float]]:
         """Return bootstrap intervals of the means, over pieces."""
-        return intervals_of(rows, (*FIELDS, GRID), lambda values: ratio(values, np.ones(len(values))), unit=100)
+        return intervals_of(rows, (*FIELDS, GRID), lambda values: ratio(values, np.ones(len(values)), SHARE), unit=100)
 
     def charts(self, competitors: Sequence[Entry], rows: Sequence[Row]) -> list[Chart]:
         """Return the metrics on labelled and on rendered music."""

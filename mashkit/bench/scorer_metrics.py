@@ -29,7 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mashkit import metrics
-from mashkit.bench.statistics import Statistic, Values, combined, pair_ratio, ratio
+from mashkit.bench.statistics import ROUNDING, SHARE, Statistic, Values, combined, pair_ratio, ratio
 from mashkit.errors import UsageError
 from mashkit.metrics import CALIBRATION_BINS, Bin, calibration_bins, ranks_among
 
@@ -82,9 +82,9 @@ class Examples:
 
 
 # ------------------------------------------------------------------------------------------------------------ ranks
-def mean_over(examples: Examples, values: npt.ArrayLike) -> Statistic:
-    """Return the mean of one value an example."""
-    return ratio(examples.sums(values), examples.sums(np.ones(len(examples.songs))))
+def mean_over(examples: Examples, values: npt.ArrayLike, within: tuple[float, float] = SHARE) -> Statistic:
+    """Return the mean of one value an example; each lies within these numbers."""
+    return ratio(examples.sums(values), examples.sums(np.ones(len(examples.songs))), within)
 
 
 def beaten_by(positive: Examples, others: Examples) -> Statistic:
@@ -104,7 +104,7 @@ def normalised_rank(draws: Iterable[tuple[Examples, Examples]]) -> Statistic:
         The two classes of each draw, one draw or more, all of the same songs.
     """
     sums = [_above(positive, unlabelled) for positive, unlabelled in draws]
-    return pair_ratio(sum(above for above, _ in sums), sum(pairs for _, pairs in sums))
+    return pair_ratio(sum(above for above, _ in sums), sum(pairs for _, pairs in sums), SHARE)
 
 
 def _above(positive: Examples, others: Examples) -> tuple[Values, Values]:
@@ -183,11 +183,12 @@ def calibration_error(positive: Examples, negative: Examples, bins: int = CALIBR
         quotient: Values = np.divide(off, total, out=np.full(total.shape, np.nan), where=total > 0)
         return quotient
 
-    return Statistic(statistic, counts > 0)
+    return Statistic(statistic, counts > 0, SHARE)
 
 
 # --------------------------------------------------------------------------------------------------------- twins
 def preferred(originals: Examples, twins: Sequence[float] | Values) -> Statistic:
     """Return the share of twins in which the original scores higher, ties half; 0.5 is chance."""
-    gap = originals.scores - np.asarray(twins, np.float64)
-    return mean_over(originals, (gap > 0) + (gap == 0) / 2)
+    others = np.asarray(twins, np.float64)
+    tied = np.isclose(originals.scores, others, rtol=ROUNDING, atol=0)
+    return mean_over(originals, np.where(tied, 0.5, originals.scores > others))

@@ -46,8 +46,14 @@ RESAMPLES = 2000
 """Number of bootstrap samples: the ends of a 95 % interval then vary by a fortieth of its length between seeds."""
 LEVEL = 0.95
 """Coverage of intervals."""
+SHARE = (0.0, 1.0)
+"""Between which numbers a share lies."""
+EFFECT = (-1.0, 1.0)
+"""Between which numbers an effect size lies (:func:`rank_biserial`)."""
 SIGNIFICANT = 0.05
 """Largest p-value, after Holm's correction, of a difference that is said to be beyond chance."""
+ROUNDING = 2.0**-40
+"""Relative size, about 10⁻¹², of differences that are taken for rounding errors of floats."""
 EXACT_UP_TO = 200
 """Most differences of which :func:`signed_rank` counts all assignments of signs, which takes 30 ms (ours)."""
 
@@ -62,10 +68,13 @@ class Statistic:
         Returns one value a draw, shape (draws,), of the clusters' weights, shape (draws, clusters).
     carrying : array of bool, shape (clusters,)
         Which clusters have data for it. The weights of the others change no value.
+    within : (float, float), optional
+        Between which numbers every value lies, as a share lies between 0 and 1; None if that is not known.
     """
 
     of: Callable[[Values], Values]
     carrying: npt.NDArray[np.bool_]
+    within: tuple[float, float] | None = None
 
     def __call__(self, weights: Values) -> Values:
         """Return the value of each draw."""
@@ -115,20 +124,41 @@ class PairedTest:
 
 
 # ------------------------------------------------------------------------------------------------------ statistics
-def ratio(numerator: npt.ArrayLike, denominator: npt.ArrayLike) -> Statistic:
+def differences(one: npt.ArrayLike, other: npt.ArrayLike) -> Values:
+    """Return one − other, rounded to about twelve digits of the largest value of the two, same shape.
+
+    What differs only by rounding errors of floats is then equal, as ranks need it: 1 − 2/3 and 1/3 − 0 are a tie.
+
+    Examples
+    --------
+    >>> gaps = differences([1, 1 / 3], [2 / 3, 0])
+    >>> bool(gaps[0] == gaps[1]), 1 - 2 / 3 == 1 / 3
+    (True, False)
+    """
+    sides = np.asarray(one, np.float64), np.asarray(other, np.float64)
+    largest = max(float(np.max(np.abs(side), initial=0, where=np.isfinite(side))) for side in sides)
+    step = math.ldexp(ROUNDING, math.frexp(largest)[1])  # a power of two, so that whole numbers and halves stay exact
+    rounded: Values = np.rint((sides[0] - sides[1]) / step) * step
+    return rounded
+
+
+def ratio(numerator: npt.ArrayLike, denominator: npt.ArrayLike, within: tuple[float, float] | None = None) -> Statistic:
     """Return the statistic Σ w·numerator / Σ w·denominator of sums by cluster, each of shape (clusters,).
 
-    With numbers of observations below, it is the mean over all observations of the clusters drawn.
+    With numbers of observations below, it is the mean over all observations of the clusters drawn. ``within`` tells
+    between which numbers each observation lies: :data:`SHARE` for shares.
     """
     above, below = np.asarray(numerator, np.float64), np.asarray(denominator, np.float64)
-    return Statistic(lambda weights: _divide(weights @ above, weights @ below), (above != 0) | (below != 0))
+    return Statistic(lambda weights: _divide(weights @ above, weights @ below), (above != 0) | (below != 0), within)
 
 
-def pair_ratio(numerator: npt.ArrayLike, denominator: npt.ArrayLike) -> Statistic:
+def pair_ratio(
+    numerator: npt.ArrayLike, denominator: npt.ArrayLike, within: tuple[float, float] | None = None
+) -> Statistic:
     """Return the statistic Σ w_i·w_j·numerator / Σ w_i·w_j·denominator of sums by pair of clusters.
 
     It is for metrics that compare pairs of observations, such as the area under a ROC curve; both sums have shape
-    (clusters, clusters).
+    (clusters, clusters). ``within`` is that of :func:`ratio`.
     """
     above, below = np.asarray(numerator, np.float64), np.asarray(denominator, np.float64)
 
@@ -136,7 +166,7 @@ def pair_ratio(numerator: npt.ArrayLike, denominator: npt.ArrayLike) -> Statisti
         return _divide(*(np.einsum("dc,dc->d", weights @ sums, weights) for sums in (above, below)))
 
     pairs = (above != 0) | (below != 0)
-    return Statistic(statistic, pairs.any(axis=0) | pairs.any(axis=1))
+    return Statistic(statistic, pairs.any(axis=0) | pairs.any(axis=1), within)
 
 
 def median(values: npt.ArrayLike) -> Statistic:
@@ -155,9 +185,9 @@ def median(values: npt.ArrayLike) -> Statistic:
 
 
 def combined(function: Callable[..., Values], *statistics: Statistic) -> Statistic:
-    """Return a function of the values of statistics of the same clusters.
+    """Return a function of the values of statistics of the same clusters; it rises or falls steadily with each value.
 
-    It has data of each cluster that one of them has data of.
+    It has data of each cluster that one of them has data of. It lies within its values at the statistics' own ends.
 
     Examples
     --------
@@ -166,7 +196,12 @@ def combined(function: Callable[..., Values], *statistics: Statistic) -> Statist
     0.5
     """
     carrying = np.logical_or.reduce([one.carrying for one in statistics])
-    return Statistic(lambda weights: function(*(one(weights) for one in statistics)), carrying)
+    known = [one.within for one in statistics if one.within is not None]
+    within = None
+    if len(known) == len(statistics):
+        corners = [float(function(*map(np.array, ends))) for ends in itertools.product(*known)]
+        within = min(corners), max(corners)
+    return Statistic(lambda weights: function(*(one(weights) for one in statistics)), carrying, within)
 
 
 def _divide(above: Values, below: Values) -> Values:
@@ -223,21 +258,41 @@ def interval(
 
     It is None if fewer than two have some, or if every draw is NaN.
 
+    Where all n clusters agree, so do all draws, and their interval has no length, however few clusters there are. If
+    the statistic lies between known ends, what clusters agree on then has at least the share that the exact binomial
+    interval gives n of n, (α/2)^(1/n) (Clopper and Pearson, Biometrika 26(4), 1934), and the rest may lie at either
+    end: 9 songs that are all right give 66 to 100 %, 24 give 86 to 100 %. Ties of all clusters, in the middle between
+    the ends, keep an interval without length, because they come from what cannot tell.
+
+    Simulated with shares of .5 to .98, and with 1, 2 or 5 pairs a song, such intervals cover the truth in 90 to 100 %
+    of samples of 9 songs, 89 to 100 % of 17, 90 to 100 % of 24 and 88 to 100 % of 39. Without the exact end it was 18,
+    30, 39 and 55 % at worst.
+
     Examples
     --------
     >>> three = interval(ratio([3, 1, 2], [4, 4, 4]), 3)
     >>> three == interval(ratio([3, 1, 2, 0], [4, 4, 4, 0]), 4)  # a song without an answer tells nothing
     True
     """
-    return _ends(*_drawn(statistic, clusters, resamples=resamples, seed=seed), level)
+    drawn, count = _drawn(statistic, clusters, resamples=resamples, seed=seed)
+    return _ends(drawn, count, statistic.within, level)
 
 
-def _ends(drawn: Values, clusters: int, level: float = LEVEL) -> Interval | None:
-    """Return the percentile interval of values drawn from so many clusters; None if there are no values."""
+def _ends(drawn: Values, clusters: int, within: tuple[float, float] | None, level: float = LEVEL) -> Interval | None:
+    """Return the interval of values drawn from so many clusters, as :func:`interval` does; None without values."""
     if len(drawn) == 0:
         return None
-    low, high = np.quantile(drawn, tails(clusters, level))
-    return Interval(float(low), float(high))
+    low, high = map(float, np.quantile(drawn, tails(clusters, level)))
+    if within is not None and _agree(low, high, within):
+        other = 1 - ((1 - level) / 2) ** (1 / clusters)
+        low, high = low + other * (within[0] - low), high + other * (within[1] - high)
+    return Interval(low, high)
+
+
+def _agree(low: float, high: float, within: tuple[float, float]) -> bool:
+    """Return whether two ends of draws are the same, and no tie in the middle of the range."""
+    length = ROUNDING * (within[1] - within[0])
+    return high - low <= length and abs(low + high - sum(within)) > length
 
 
 def _drawn(statistic: Statistic, clusters: int, *, resamples: int, seed: int) -> tuple[Values, int]:
@@ -263,14 +318,18 @@ def paired(
     difference = value_of(one, clusters) - value_of(other, clusters)
     if not math.isfinite(difference):
         return None
-    between = combined(np.subtract, one, other)
+    between = combined(differences, one, other)
     drawn, count = _drawn(between, clusters, resamples=resamples, seed=seed)
-    found = _ends(drawn, count)
+    found = _ends(drawn, count, between.within)
     p_bootstrap = None
     if found is not None:
         # One is added on both sides, because a finite number of draws cannot show a probability of zero.
         fewer = float(min(np.sum(drawn <= 0), np.sum(drawn >= 0))) + 1
         p_bootstrap = _two_sided(min(0.5, fewer / (len(drawn) + 1)), count)
+        if between.within is not None and _agree(float(drawn.min()), float(drawn.max()), between.within):
+            # The level at which the exact interval reaches zero.
+            beyond = abs(between.within[0 if difference > 0 else 1])
+            p_bootstrap = min(1.0, 2 * (beyond / (beyond + abs(difference))) ** count)
     single = by_cluster(between, clusters)
     single = single[np.isfinite(single)]
     return PairedTest(
@@ -293,8 +352,8 @@ def signed_rank(differences: npt.ArrayLike) -> float | None:
     """Return the two-sided p-value of Wilcoxon's signed-rank test; differences that are NaN are left out.
 
     Zeros are dropped, as Wilcoxon did, and equal differences share their mean rank; the result is 1 if all differences
-    are zero. The test is exact, with ties too: it counts all assignments of signs. Beyond :data:`EXACT_UP_TO`
-    differences it is the normal approximation.
+    are zero. What is equal but for rounding has to be equal here: see :func:`differences`. The test is exact, with ties
+    too: it counts all assignments of signs. Beyond :data:`EXACT_UP_TO` differences it is the normal approximation.
 
     Examples
     --------
@@ -366,14 +425,19 @@ def _rank_biserial(differences: Values) -> Values:
 
 
 def _effect_interval(differences: Values, *, resamples: int, seed: int) -> Interval | None:
-    """Return the percentile bootstrap interval of :func:`rank_biserial`; None with fewer than two differences."""
+    """Return the bootstrap interval of :func:`rank_biserial`; None with fewer than two differences.
+
+    If all differences have one sign, its end is exact, as in :func:`interval`: zeros are no part of the effect.
+    """
     count = len(differences)
     if count < 2:
         return None
     times = resampled(count, resamples=resamples, seed=seed).astype(np.intp)
     drawn = np.repeat(np.tile(differences, resamples), times.ravel()).reshape(resamples, count)
-    low, high = np.quantile(_rank_biserial(drawn), tails(count))
-    return Interval(float(low), float(high))
+    low, high = map(float, np.quantile(_rank_biserial(drawn), tails(count)))
+    if _agree(low, high, EFFECT):
+        return _ends(np.array([low]), int(np.count_nonzero(differences)), EFFECT)
+    return Interval(low, high)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
