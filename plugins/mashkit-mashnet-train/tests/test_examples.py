@@ -354,18 +354,23 @@ def test_data_drawn_by_other_rules_are_other_data(store: Store, monkeypatch: pyt
     assert IntervalData([store], groups=2, validation_groups=4).fingerprint != now.fingerprint
 
 
-def test_residue_is_of_another_song(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("fold", [None, Fold(1, 3)])
+def test_residue_is_of_another_song_of_the_split(
+    store: Store, fold: Fold | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     songs = [record.song for record in store.records]
+    parts = examples.parts_of([store], fold)
+    origins = stored_intervals._origins(store, parts)
     drawn_from = {
         (songs[clip], songs[other])
         for clip in range(len(store))
         for role in Role
-        if (other := stored_intervals._other(stored_intervals._songs(store), clip, role)[1]) is not None
+        if (other := stored_intervals._other(origins, clip, role)[1]) is not None
     }
     assert len(drawn_from) > len(set(songs))
-    assert all(own != other for own, other in drawn_from)
+    assert all(own != other and parts[own] == parts[other] for own, other in drawn_from)
     # Without another song there is no residue.
-    alone = np.zeros(len(store), np.intp)
+    alone = np.zeros((2, len(store)), np.intp)
     assert stored_intervals._other(alone, 0, Role.VOCAL)[1] is None
     assert not stored_intervals._residue_onsets(store, alone, 0, Role.VOCAL).any()
     own = store.stem(0, Role.VOCAL).spectrum
@@ -381,6 +386,16 @@ def test_residue_is_of_another_song(store: Store, monkeypatch: pytest.MonkeyPatc
             random = np.random.default_rng(seed)
             spectra_data._with_residue(clips, values, own_clip, Role.VOCAL, random, LOG_FREQUENCY)
         assert clips.songs[own_clip] not in clips.songs[seen[-5:]]
+
+
+def test_a_fold_has_residue_of_its_own_and_no_file_of_another_is_read(store: Store) -> None:
+    one, again, other = (IntervalData([store], fold=fold, validation_groups=1)._lookup._kept[store.folder]
+                         for fold in (Fold(1, 3), Fold(1, 3), Fold(2, 3)))  # fmt: skip
+    for role, (clean, residue) in one.pitches.items():
+        assert clean.filename == other.pitches[role][0].filename == again.pitches[role][0].filename
+        assert residue.filename == again.pitches[role][1].filename != other.pitches[role][1].filename
+        assert not np.array_equal(residue, other.pitches[role][1])
+        assert not np.array_equal(residue, clean)
 
 
 def test_the_page_names_the_version_of_the_rules() -> None:

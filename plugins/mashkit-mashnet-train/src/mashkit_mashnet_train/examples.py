@@ -305,7 +305,7 @@ class Clips:
     ) -> None:  # fmt: skip
         self.stores = tuple(stores)
         self.part = "all" if split is None else split if fold is None else f"{split} of fold {fold}"
-        parts = split_all([_titles(store) for store in stores], fold)
+        parts = parts_of(stores, fold)
         chosen = [
             (number, clip, record)
             for number, clip, record in numbered(stores)
@@ -400,11 +400,15 @@ class Clips:
         }
 
 
+def parts_of(stores: Sequence[Store], fold: Fold | None = None) -> dict[str, Split]:
+    """Return the split of each song of some stores; errors as for :func:`split_all`."""
+    return split_all([_titles(store) for store in stores], fold)
+
+
 def recordings_of(stores: Sequence[Store], split: Split, fold: Fold | None = None) -> set[str]:
     """Return the titles of the real recordings of a split, also of those that no example can be made of."""
-    titles = [_titles(store) for store in stores]
-    parts = split_all(titles, fold)
-    return {title for one in titles for song, title in one.items() if title and parts[song] == split}
+    parts = parts_of(stores, fold)
+    return {title for one in map(_titles, stores) for song, title in one.items() if title and parts[song] == split}
 
 
 def _titles(store: Store) -> dict[str, str | None]:

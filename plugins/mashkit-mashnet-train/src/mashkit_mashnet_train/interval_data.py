@@ -20,6 +20,7 @@ from mashkit_mashnet_train.examples import (
     Fold,
     Protocol,
     Random,
+    parts_of,
 )
 from mashkit_mashnet_train.group_batches import GroupBatches
 from mashkit_mashnet_train.store import Store
@@ -86,8 +87,9 @@ class IntervalData(GroupBatches):
             shares=shares,
             family="intervals",
             disturbances=[SILENT, PAUSED, LONGEST_SILENCE, BLURRED, BLUR, TILT_DB],
+            residue="of the same split",
         )
-        self._lookup = Lookup(stores)
+        self._lookup = Lookup(stores, fold)
 
     def _kinds(self, step: int, number: int, random: Random) -> Sequence[str]:
         unmatched = UNMATCHED[(step + number) % len(UNMATCHED)], UNMATCHED[int(random.integers(3))]
@@ -108,10 +110,13 @@ class Lookup:
     Parameters
     ----------
     stores : sequence of Store
+    fold : Fold, optional
+        Songs that are left out for the test. A stem's residue is of a song of its own split.
     """
 
-    def __init__(self, stores: Sequence[Store]) -> None:
-        self._kept = {store.folder: StoredIntervals(store) for store in stores}
+    def __init__(self, stores: Sequence[Store], fold: Fold | None = None) -> None:
+        parts = parts_of(stores, fold)
+        self._kept = {store.folder: StoredIntervals(store, parts) for store in stores}
 
     def batch(self, clips: Clips, examples: Sequence[Example], random: Random, *, beats: int, training: bool) -> Batch:
         """Return a batch of ``beats`` beats, or as many as the shortest example.

@@ -6,6 +6,8 @@ import functools
 import hashlib
 import inspect
 import sys
+from collections.abc import Mapping
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -18,24 +20,36 @@ from mashkit_mashnet.intervals import ONSET_PARTS, PITCH_PARTS, StemIntervals, d
 from mashkit_mashnet.pitches import FRAME_RATE, PITCH_CHANNELS, PITCH_CLASSES, Floats, pitch_frames
 from mashkit_mashnet.running_sum import RunningSum
 from mashkit_mashnet.stem_features import MARGIN, ONSET_RATE, ROLES, Bytes, StemFeatures
-from mashkit_mashnet_train.examples import Layer, Random
+from mashkit_mashnet_train.examples import Layer, Random, Split
 from mashkit_mashnet_train.store import Store
 
 RESIDUE_DB = (-24.0, -9.0)
 """Level of the residue of other stems in a separated stem, dB. The residue comes from another song, because residue of
-the same song would show which stems belong together."""
+the same song would show which stems belong together, and from the same split, so that training hears no other."""
 RESIDUE_ONSETS = (0.1, 0.6)
 VARIANTS = 2
 """The two variants of a stem: without residue, and with residue."""
 
+Origins: TypeAlias = npt.NDArray[np.intp]
+"""The number of each clip's song, and that of the song's split, shape (2, clips)."""
+
 
 class StoredIntervals:
-    """Pitch frames and onsets of a store's stems, with and without residue; pitch frames are memory-mapped."""
+    """Pitch frames and onsets of a store's stems, with and without residue; pitch frames are memory-mapped.
 
-    def __init__(self, store: Store) -> None:
+    Parameters
+    ----------
+    store : Store
+    parts : mapping of str to str
+        Song → its split.
+    """
+
+    def __init__(self, store: Store, parts: Mapping[str, Split]) -> None:
         self.store = store
-        self.songs = _songs(store)
-        self.pitches = {role: _pitches(store, role) for role in ROLES if PITCH_CHANNELS[role]}
+        self.origins = _origins(store, parts)
+        self.pitches = {
+            role: (_pitches(store, role), _pitches(store, role, self.origins)) for role in ROLES if PITCH_CHANNELS[role]
+        }
 
     def on(self, clip: int, role: Role, variant: int, layer: Layer, grid: Times) -> tuple[Floats, Floats]:
         """Return (pitches, onsets) of a layer on a grid; see :meth:`mashkit_mashnet.intervals.StemIntervals.on`."""
@@ -44,12 +58,12 @@ class StoredIntervals:
         low, high = _span(moments, FRAME_RATE, last - first)
         frames = np.zeros((high - low, 0, PITCH_CLASSES), np.float32)
         if role in self.pitches:
-            frames = np.square(_floats(self.pitches[role][variant, first + low : first + high], PITCH_SCALE))
+            frames = np.square(_floats(self.pitches[role][variant][first + low : first + high], PITCH_SCALE))
         onset_moments = layer.to_clip(divided(grid, ONSET_PARTS))
         start, stop = _span(onset_moments, ONSET_RATE, end - begin)
         onsets = _floats(self.store.onsets[begin + start : begin + stop, ROLES.index(role)])
         if variant:
-            onsets = np.maximum(onsets, _residue_onsets(self.store, self.songs, clip, role)[start:stop])
+            onsets = np.maximum(onsets, _residue_onsets(self.store, self.origins, clip, role)[start:stop])
         # Only the part of the clip that is read is summed, so its time starts at frame low, or at start for onsets.
         part = StemIntervals(RunningSum.of(frames, FRAME_RATE), RunningSum.of(onsets, ONSET_RATE))
         return part.at(moments - low / FRAME_RATE, onset_moments - start / ONSET_RATE, layer.semitones)
@@ -65,19 +79,22 @@ PITCH_SCALE = 3.0
 """Square root of the strength that byte 255 stands for. Roots are stored so that quiet sounds keep their precision."""
 
 
-def _pitches(store: Store, role: Role) -> npt.NDArray[np.uint8]:
-    """Return pitch frames of all clips, shape (variants, frames, channels, 12), as bytes of their square roots."""
-    path = store.folder / f"pitches-{role}-{_recipe()}.npy"
+def _pitches(store: Store, role: Role, residue: Origins | None = None) -> npt.NDArray[np.uint8]:
+    """Return pitch frames of all clips, shape (frames, channels, 12), as bytes of their square roots.
+
+    With ``residue``, they have residue of other songs. The file's name then has the songs and splits, because the
+    residue of another fold is of other songs.
+    """
+    added = "" if residue is None else f"-residue-{hashlib.sha256(residue.astype('<i8').tobytes()).hexdigest()[:8]}"
+    path = store.folder / f"pitches-{role}-{_recipe()}{added}.npy"
     if not path.exists():
-        shape = (VARIANTS, len(store.spectra), PITCH_CHANNELS[role], PITCH_CLASSES)
-        kept, songs = np.zeros(shape, np.uint8), _songs(store)
+        kept = np.zeros((len(store.spectra), PITCH_CHANNELS[role], PITCH_CLASSES), np.uint8)
         for clip in range(len(store)):
             first, last = store.starts[clip : clip + 2, 0]
             own = store.stem(clip, role)
-            for variant in range(VARIANTS):
-                spectrum = _with_residue(store, songs, clip, role) if variant else own.spectrum
-                frames = np.sqrt(pitch_frames(StemFeatures(spectrum, own.onsets), role)) / PITCH_SCALE
-                kept[variant, first:last] = np.rint(np.clip(frames, 0, 1) * 255)
+            spectrum = own.spectrum if residue is None else _with_residue(store, residue, clip, role)
+            frames = np.sqrt(pitch_frames(StemFeatures(spectrum, own.onsets), role)) / PITCH_SCALE
+            kept[first:last] = np.rint(np.clip(frames, 0, 1) * 255)
         with replacing(path) as temporary, temporary.open("wb") as file:
             np.save(file, kept)
     mapped: npt.NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -91,21 +108,22 @@ def _recipe() -> str:
     return hashlib.sha256("".join(map(inspect.getsource, modules)).encode()).hexdigest()[:8]
 
 
-def _songs(store: Store) -> npt.NDArray[np.intp]:
-    """Return the number of each clip's song, shape (clips,)."""
-    return np.unique([record.song for record in store.records], return_inverse=True)[1]
+def _origins(store: Store, parts: Mapping[str, Split]) -> Origins:
+    songs = [record.song for record in store.records]
+    return np.stack([np.unique(names, return_inverse=True)[1] for names in (songs, [parts[song] for song in songs])])
 
 
-def _other(songs: npt.NDArray[np.intp], clip: int, role: Role) -> tuple[Random, int | None]:
-    """Return the source of draws for a stem's residue, and a clip of another song; None if there is no other song."""
+def _other(origins: Origins, clip: int, role: Role) -> tuple[Random, int | None]:
+    """Return the source of draws for a stem's residue, and a clip of another song of its split; None without one."""
     random = np.random.default_rng([clip, ROLES.index(role), 5])
-    others = np.flatnonzero(songs != songs[clip])
+    songs, splits = origins
+    others = np.flatnonzero((songs != songs[clip]) & (splits == splits[clip]))
     return random, int(random.choice(others)) if len(others) else None
 
 
-def _with_residue(store: Store, songs: npt.NDArray[np.intp], clip: int, role: Role) -> npt.NDArray[np.uint8]:
+def _with_residue(store: Store, origins: Origins, clip: int, role: Role) -> npt.NDArray[np.uint8]:
     """Return a stem's spectrum with residue of the two other stems of another song, as a separator leaves it."""
-    random, other = _other(songs, clip, role)
+    random, other = _other(origins, clip, role)
     if other is None:
         return store.stem(clip, role).spectrum
     power = unscaled(_floats(store.stem(clip, role).spectrum))
@@ -117,9 +135,9 @@ def _with_residue(store: Store, songs: npt.NDArray[np.intp], clip: int, role: Ro
     return np.rint(scaled(power.T, MARGIN).T * 255).astype(np.uint8)
 
 
-def _residue_onsets(store: Store, songs: npt.NDArray[np.intp], clip: int, role: Role) -> Floats:
+def _residue_onsets(store: Store, origins: Origins, clip: int, role: Role) -> Floats:
     """Return the onsets that residue of another song adds to a stem, as long as its own."""
-    random, other = _other(songs, clip, role)
+    random, other = _other(origins, clip, role)
     if other is None:
         return np.zeros(store.stem(clip, role).onsets.shape, np.float32)
     begin, end = store.starts[clip : clip + 2, 1]
