@@ -333,14 +333,19 @@ class Mixture:
 
     def _planned(self, condition: Condition) -> Iterator[Draw]:
         """Yield the plans of a generator that does not report its draws."""
-        clips = _FetchedClips(self._table)
-        plans = self._generator.plan(
-            # More plans than needed are requested, because some may sound like a plan of another condition.
-            self._table, condition=condition, count=self._recipe.total, seed=self._seed, vocal=self._vocal
-        )  # fmt: skip
-        for number, plan in enumerate(plans):
-            self.report.tallies[condition].draws += 1
-            yield Draw(number=number, plan=plan, chance=fits_by_chance(plan, clips))
+        clips, number = _FetchedClips(self._table), 0
+        # More plans than needed are requested only where some of them sound like a plan of another condition, because
+        # a generator may draw all that are requested before it yields the first. Fewer plans are the first of more.
+        for count in (self._recipe.counts[condition], self._recipe.total):
+            plans = self._generator.plan(
+                self._table, condition=condition, count=count, seed=self._seed, vocal=self._vocal
+            )
+            for plan in itertools.islice(plans, number, None):
+                self.report.tallies[condition].draws += 1
+                yield Draw(number=number, plan=plan, chance=fits_by_chance(plan, clips))
+                number += 1
+            if number < count:
+                return
 
 
 class _FetchedClips(Mapping[str, Clip]):

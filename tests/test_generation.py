@@ -254,10 +254,12 @@ class Plain(mk.Generator):
     info = PaperGenerator.info
     stranger: bool = False
     mismatch: str = "strict"
+    asked: list[int] = attrs.field(factory=list, init=False)
 
     def _plan(
         self, clips: ClipTable, *, condition: Condition, count: int, seed: int, vocal: str | None
     ) -> Iterator[mk.MashupPlan]:
+        self.asked.append(count)
         paper = PaperGenerator(mismatch=self.mismatch)
         for plan in paper.plan(clips, condition=condition, count=count, seed=seed, vocal=vocal):
             layers = [attrs.evolve(layer, clip_id="who") if self.stranger else layer for layer in plan.layers]
@@ -275,6 +277,17 @@ def test_generators_that_tell_nothing_of_their_draws_mix_too(clips: ClipTable) -
     assert mixtures[0].report.chance_share == mixtures[1].report.chance_share > 0
     with pytest.raises(ContractViolation, match="unknown clips"):
         list(Mixture(Plain(stranger=True), clips, MIXED, seed=4))
+
+
+def test_no_more_plans_are_requested_than_are_needed(clips: ClipTable) -> None:
+    plain = Plain()
+    assert len(list(Mixture(plain, clips, Recipe({"matched": 30, "unmatched-key": 2}), seed=4))) == 32
+    assert sorted(plain.asked) == [2, 30]
+    # As many as there are: the rest is looked for once.
+    few = Plain()
+    three = ClipTable.of([make_clip(index, 0, 100.0) for index in range(3)])
+    assert 0 < len(list(Mixture(few, three, Recipe({"matched": 500}), seed=4))) < 500
+    assert few.asked == [500]
 
 
 # -------------------------------------------------------------------------------------------------------------- draws
