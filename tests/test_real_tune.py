@@ -143,6 +143,10 @@ def test_of_two_names_the_right_one_is_taken(key: Key, cents: float) -> None:
         analysis = tuned(Analysis(key=wrong), found)
         assert analysis.key == key
         assert analysis.tuning == found.cents
+    # Chords of another analyzer than the key's are named by themselves.
+    scale = mk.Chords([0.0, 5.0, 10.0], ["A:maj", "E:maj"] if key == A_MAJOR else ["E:min", "A:min"])
+    for chords in (scale, scale.transposed(1 if cents > 0 else -1)):
+        assert tuned(Analysis(chords=chords), found).chords == scale
 
 
 def test_a_key_stays_where_its_name_is_safe() -> None:

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import attrs
 
-from mashkit.types import Analysis, Key
+from mashkit.types import Analysis, Chords, Key
+from mashkit.types.chords import chord_tones
 
 IN_TUNE_CENTS = 5.0
 """Songs that differ by less than this count as in tune with each other and are not shifted (ours). Five cents, 0.3 %,
@@ -53,17 +54,19 @@ def wrapped(cents: float) -> float:
 
 
 def tuned(analysis: Analysis, found: Tuning) -> Analysis:
-    """Return an analysis with an estimated tuning, and with its key named for the pitch class that sounds.
+    """Return an analysis with an estimated tuning, and with key and chords named for the pitch classes that sound.
 
-    Chords are renamed with the key, because one analyzer heard both at the same wrong semitone. If there is no
-    estimate, the analysis is returned as it is.
+    Chords are renamed with the key, because one analyzer estimated both at the same wrong semitone; without a key, by
+    their own tones. If there is no estimate, the analysis is returned as it is.
     """
     if found.cents is None:
         return analysis
     confidence = {**analysis.confidence, "tuning": found.confidence}
     key = None if analysis.key is None else named(analysis.key, found)
     chords = analysis.chords
-    if chords is not None and key is not None and analysis.key is not None and key != analysis.key:
+    if chords is not None and key is None:
+        chords = _named_chords(chords, found)
+    elif chords is not None and key is not None and analysis.key is not None and key != analysis.key:
         chords = chords.transposed(key.tonic - analysis.key.tonic)
     return attrs.evolve(analysis, key=key, chords=chords, tuning=found.cents, confidence=confidence)
 
@@ -75,14 +78,39 @@ def named(key: Key, found: Tuning) -> Key:
     key is the one whose scale has more of the chroma that is centred on the tuning. This decides clearly, because the
     scales of keys a semitone apart share two of seven notes.
     """
-    if found.cents is None or not found.chroma:
+    step = _other_name(found)
+    if step is None:
         return key
-    other = key.transposed(-1 if found.cents > 0 else 1)
+    other = key.transposed(step)
 
     def share(one: Key) -> float:
         return sum(found.chroma[(one.relative_major_tonic + step) % 12] for step in _MAJOR_SCALE)
 
     return other if share(other) > share(key) else key
+
+
+def _named_chords(chords: Chords, found: Tuning) -> Chords:
+    """Return the chords or those a semitone next to them, whichever have more of the chroma, as :func:`named` does."""
+    step = _other_name(found)
+    if step is None:
+        return chords
+    other = chords.transposed(step)
+
+    def share(some: Chords) -> float:
+        lengths = (some.times[1:] - some.times[:-1]).tolist()
+        return sum(
+            length * sum(found.chroma[tone] for tone in chord_tones(label))
+            for length, label in zip(lengths, some.labels, strict=True)
+        )
+
+    return other if share(other) > share(chords) else chords
+
+
+def _other_name(found: Tuning) -> int | None:
+    """Return the semitones to the other name that fits the tuning; None if the name is safe."""
+    if found.cents is None or not found.chroma:
+        return None
+    return -1 if found.cents > 0 else 1
 
 
 def settled(semitones: float) -> float:
