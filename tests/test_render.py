@@ -13,6 +13,7 @@ import pytest
 
 from light import SteadyTurntable, Turntable
 from mashkit.audio import mixing
+from mashkit.audio.files import resample
 from mashkit.audio.mixing import PEAK_CEILING_DB
 from mashkit.errors import CatalogError, PlanError
 from mashkit.interfaces import Stretcher
@@ -330,3 +331,17 @@ def test_a_plan_of_another_catalog(stretcher: CountingStretcher) -> None:
     plan = MashupPlan(condition="original", layers=[Layer(role=Role.VOCAL, clip_id="z")], duration_s=30.0, seed=0)
     with pytest.raises(CatalogError, match="'z'"):
         Renderer(source, stretcher).mashup(plan)
+
+
+@pytest.mark.parametrize("speed", [1.0, 1.1])
+def test_stems_of_another_rate_than_their_clip_are_refused(stretcher: CountingStretcher, speed: float) -> None:
+    class Resampled(ClickSource):
+        def stem(self, clip_id: str, role: Role) -> Audio:
+            return resample(super().stem(clip_id, role), 48_000 if role is Role.HARMONIC else 44_100)
+
+    layers = [Layer(role=Role.VOCAL, clip_id="a"), Layer(role=Role.HARMONIC, clip_id="a", speed=speed)]
+    plan = MashupPlan(condition="matched", layers=layers, duration_s=4.0, seed=0)
+    mashup = Renderer(Resampled({"a": 120.0}, seconds=5.0), stretcher).mashup(plan)
+    for read in (lambda: mashup.mix, lambda: mashup.layer_audio(Role.HARMONIC)):
+        with pytest.raises(CatalogError, match=r"harmonic stem of clip a has 48,000 Hz, and its clip 44,100 Hz"):
+            read()

@@ -18,7 +18,7 @@ import numpy as np
 
 from mashkit.arguments import require
 from mashkit.audio import mixing
-from mashkit.errors import PlanError
+from mashkit.errors import CatalogError, PlanError
 from mashkit.interfaces.stretcher import Stretcher
 from mashkit.mashup import ClipSource, Mashup, Rendering, as_audio
 from mashkit.products import OutputSet
@@ -124,12 +124,21 @@ class Renderer:
         """Return the layer's whole stem at its speed and pitch, without gain, and not placed."""
         key = _stretching(layer)
         if key is None:
-            return self.source.stem(layer.clip_id, layer.role)
+            return self._stem(layer)
+        return self._layers.get(key, lambda: self._stretch(self._stem(layer), layer, _speed(layer)))
 
-        def stretched() -> Audio:
-            return self._stretch(self.source.stem(layer.clip_id, layer.role), layer, _speed(layer))
+    def _stem(self, layer: Layer) -> Audio:
+        """Return a layer's stem as the source has it; raises CatalogError if it has another sample rate than its clip.
 
-        return self._layers.get(key, stretched)
+        The frames of all layers are counted at the rate of the clips.
+        """
+        stem, rate = self.source.stem(layer.clip_id, layer.role), self.source.clip(layer.clip_id).sample_rate
+        if stem.sample_rate != rate:
+            raise CatalogError(
+                f"the {layer.role} stem of clip {layer.clip_id} has {stem.sample_rate:,} Hz, and its clip {rate:,} Hz",
+                "let the source of the clips resample it",
+            )
+        return stem
 
     def _stretch(self, stem: Audio, layer: Layer, speed: float) -> Audio:
         """Return a layer's whole stem at a speed, or along the layer's time map, and at the layer's pitch."""
