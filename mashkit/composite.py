@@ -654,4 +654,4 @@ def _identity(mashup: Mashup) -> tuple[Any, ...]:
 
 
 def _sound(audio: Audio) -> tuple[Any, ...]:
-    return hashlib.sha256(audio.samples.tobytes()).hexdigest(), audio.samples.shape, audio.sample_rate
+    return hashlib.sha256(audio.samples.data).hexdigest(), audio.samples.shape, audio.sample_rate

@@ -33,17 +33,29 @@ def ranks_among(scores: npt.ArrayLike, others: npt.ArrayLike) -> Values:
     array of float64, shape (n,)
         1 + the number of others that are higher + half the number of others that are equal.
 
+    Raises
+    ------
+    UsageError
+        If a score is NaN, which has no place in an order.
+
     Examples
     --------
     >>> from mashkit.metrics import ranks_among
     >>> ranks_among([0.9, 0.5, 0.1], [0.8, 0.5, 0.4]).tolist()
     [1.0, 2.5, 4.0]
     """
-    values, ordered = np.asarray(scores, np.float64), np.sort(np.asarray(others, np.float64))
+    values, ordered = _ordered(scores), np.sort(_ordered(others))
     above = len(ordered) - np.searchsorted(ordered, values, side="right")
     equal = len(ordered) - np.searchsorted(ordered, values, side="left") - above
     ranks: Values = 1 + above + equal / 2
     return ranks
+
+
+def _ordered(scores: npt.ArrayLike) -> Values:
+    values = np.asarray(scores, np.float64)
+    if np.isnan(values).any():
+        raise UsageError("a score is NaN", "leave out what has no score")
+    return values
 
 
 def roc_auc(positive: npt.ArrayLike, negative: npt.ArrayLike) -> float:
@@ -58,13 +70,18 @@ def roc_auc(positive: npt.ArrayLike, negative: npt.ArrayLike) -> float:
     float
         0–1; 0.5 is chance; NaN if one of the classes is empty.
 
+    Raises
+    ------
+    UsageError
+        If a score is NaN, which has no place in an order.
+
     Examples
     --------
     >>> from mashkit.metrics import roc_auc
     >>> roc_auc([0.9, 0.4], [0.5, 0.1])
     0.75
     """
-    good, bad = np.asarray(positive, np.float64), np.asarray(negative, np.float64)
+    good, bad = _ordered(positive), _ordered(negative)
     if not (len(good) and len(bad)):
         return float("nan")
     return float(1 - np.mean(ranks_among(good, bad) - 1) / len(bad))
@@ -86,6 +103,11 @@ def top_accuracy(positive: npt.ArrayLike, negative: npt.ArrayLike) -> float:
         Mean of the share of positives that are called good and the share of negatives that are not, 0–1; 0.5 is
         chance; NaN if one of the classes is empty.
 
+    Raises
+    ------
+    UsageError
+        If a score is NaN, which has no place in an order.
+
     Examples
     --------
     >>> from mashkit.metrics import top_accuracy
@@ -94,7 +116,7 @@ def top_accuracy(positive: npt.ArrayLike, negative: npt.ArrayLike) -> float:
     >>> top_accuracy([0.4], [0.5, 0.1])  # no positive, and one of two negatives
     0.25
     """
-    good, bad = np.asarray(positive, np.float64), np.asarray(negative, np.float64)
+    good, bad = _ordered(positive), _ordered(negative)
     if not (len(good) and len(bad)):
         return float("nan")
     scores = np.concatenate([good, bad])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -10,12 +11,21 @@ import pytest
 from mashkit.bench import scorer_metrics
 from mashkit.bench.scorer_metrics import Examples
 from mashkit.errors import UsageError
-from mashkit.metrics import Bin, calibration_error, ranks_among, reliability
+from mashkit.metrics import Bin, calibration_error, ranks_among, reliability, roc_auc, top_accuracy
 
 
 def test_a_rank_counts_those_above_and_half_of_the_equals() -> None:
     assert ranks_among([3, 2, 0], [1, 2, 2, 3]).tolist() == [1.5, 3.0, 5.0]
     assert ranks_among([1.0], []).tolist() == [1.0]
+
+
+@pytest.mark.parametrize("measure", [ranks_among, roc_auc, top_accuracy])
+@pytest.mark.parametrize("side", [0, 1])
+def test_a_score_that_is_no_number_has_no_place(measure: Callable[..., object], side: int) -> None:
+    scores = [[0.9, 0.4], [0.5, 0.1]]
+    scores[side][0] = math.nan
+    with pytest.raises(UsageError, match="a score is NaN"):
+        measure(*scores)
 
 
 def test_bins_and_their_error_by_hand() -> None:
