@@ -10,6 +10,7 @@ Conventions: tunings are cents from A = 440 Hz; an unknown tuning counts as 0, b
 from __future__ import annotations
 
 import attrs
+import numpy as np
 
 from mashkit.types import Analysis, Chords, Key
 from mashkit.types.chords import chord_tones
@@ -97,11 +98,8 @@ def _named_chords(chords: Chords, found: Tuning) -> Chords:
     other = chords.transposed(step)
 
     def share(some: Chords) -> float:
-        lengths = (some.times[1:] - some.times[:-1]).tolist()
-        return sum(
-            length * sum(found.chroma[tone] for tone in chord_tones(label))
-            for length, label in zip(lengths, some.labels, strict=True)
-        )
+        sounding = [sum(found.chroma[tone] for tone in chord_tones(label)) for label in some.labels]
+        return float(np.dot(np.diff(some.times), sounding))
 
     return other if share(other) > share(chords) else chords
 
