@@ -17,6 +17,7 @@ from mashkit.catalog.songs import describe_song
 from mashkit.catalog.upkeep import edit
 from mashkit.interfaces import Analyzer
 from mashkit.testing import signals
+from mashkit.timing.beatmap import BeatsDistrusted, beat_grid
 from mashkit.types import Analysis, Audio, Key
 
 PERIODS = np.linspace(0.66, 0.54, 60)
@@ -66,6 +67,38 @@ def test_beats_have_the_tempo_that_was_set(tempo: float) -> None:
     assert changed.beats is not None
     assert changed.tempo == tempo
     assert 60 / np.diff(changed.beats).mean() == pytest.approx(tempo, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("values", "vouched"),
+    [
+        ({"key": "D major"}, {"key"}),
+        ({"tuning": 5.0}, {"tuning"}),
+        ({"tempo": 120.0}, {"tempo"}),
+        ({"tempo": 60.0}, {"tempo"}),
+        ({"tempo": 90.0}, {"tempo", "beats", "downbeats", "metre"}),
+        ({"downbeat": 0.75}, {"downbeats", "metre"}),
+        ({"downbeat": 0.25}, {"downbeats", "metre"}),
+        ({"beats_per_bar": 3}, {"downbeats", "metre"}),
+        ({"beats_per_bar": 4}, {"metre"}),
+    ],
+)
+def test_the_analyzer_is_not_asked_about_what_a_person_set(values: dict[str, object], vouched: set[str]) -> None:
+    beats = np.arange(0.25, 30.0, 0.5)
+    names = ("key", "tuning", "tempo", "beats", "downbeats", "metre")
+    doubted = attrs.evolve(analysis_of(beats), downbeats=beats[::4], confidence=dict.fromkeys(names, 0.04))
+    with pytest.raises(BeatsDistrusted):
+        beat_grid(doubted)
+    found = edited(doubted, values, 30.0)
+    assert set(names) - set(found.confidence) == vouched
+    if "beats" in vouched:
+        beat_grid(found)
+
+
+def test_beats_that_are_placed_by_a_downbeat_are_vouched_for() -> None:
+    bare = Analysis(tempo=120.0, confidence={"tempo": 0.5, "beats": 0.04, "metre": 0.1})
+    assert dict(edited(bare, {"downbeat": 0.5}, 30.0).confidence) == {"tempo": 0.5}
+    assert dict(edited(bare, {"tempo": 90.0}, 30.0).confidence) == {"beats": 0.04, "metre": 0.1}
 
 
 @attrs.define(kw_only=True, eq=False)

@@ -14,6 +14,8 @@ from mashkit.types import Analysis, Key, Times
 
 FIELDS = ("key", "tempo", "tuning", "beats_per_bar", "downbeat")
 """Fields that a person can edit."""
+_ALL = ("beats", "downbeats", "metre")
+"""Confidences in beats that an edit makes anew."""
 _UNITS = {"tempo": "BPM", "tuning": "cents from A = 440 Hz", "downbeat": "seconds"}
 FACTORS = (2.0, 0.5, 3.0, 1 / 3)
 """Ratios of new to old tempo at which beats are added or left out; at any other ratio the beats are computed anew."""
@@ -69,7 +71,8 @@ def edited(analysis: Analysis, edits: Mapping[str, Any], duration_s: float) -> A
     third of the old tempo adds or leaves out beats. Any other tempo gives evenly spaced beats, one of which is the
     first downbeat. An edited downbeat moves all downbeats by the same number of beats, so that one of them is the beat
     nearest to the given time. An edit removes the analyzer's confidence in what is edited, because the person vouches
-    for it; for an edit of the downbeat or of the beats in a bar it is the confidence "metre".
+    for it: for an edit of the downbeat or of the beats in a bar those in "downbeats" and "metre", and wherever beats
+    are evenly spaced anew, that in "beats", too, because it was about other beats.
 
     Parameters
     ----------
@@ -100,9 +103,10 @@ def edited(analysis: Analysis, edits: Mapping[str, Any], duration_s: float) -> A
     return analysis
 
 
-def _vouched_for(analysis: Analysis, field: str) -> Analysis:
-    """Return the analysis without the analyzer's confidence in a field that a person sets."""
-    return attrs.evolve(analysis, confidence={name: one for name, one in analysis.confidence.items() if name != field})
+def _vouched_for(analysis: Analysis, *fields: str) -> Analysis:
+    """Return the analysis without the analyzer's confidence in fields that a person sets."""
+    confidence = {name: one for name, one in analysis.confidence.items() if name not in fields}
+    return attrs.evolve(analysis, confidence=confidence)
 
 
 def _steady(through_s: float, tempo: float, duration_s: float) -> Times:
@@ -114,16 +118,18 @@ def _steady(through_s: float, tempo: float, duration_s: float) -> Times:
 
 
 def _at_tempo(analysis: Analysis, tempo: float, duration_s: float) -> Analysis:
+    vouched = attrs.evolve(_vouched_for(analysis, "tempo"), tempo=tempo)
     if analysis.beats is None or len(analysis.beats) < 2:
-        return attrs.evolve(analysis, tempo=tempo)
+        return vouched
     bar = analysis.beats_per_bar or BEATS_A_BAR
     known = analysis.downbeats is not None and len(analysis.downbeats) > 0
     first = float(analysis.downbeats[0] if known and analysis.downbeats is not None else analysis.beats[0])
     old = analysis.tempo or 60.0 / float(np.median(np.diff(analysis.beats)))
     if abs(tempo - old) <= SAME_BPM:
-        return attrs.evolve(analysis, tempo=tempo)
+        return vouched
     factor = next((one for one in FACTORS if abs(tempo / old / one - 1) <= AS_ROUNDED), None)
     if factor is None:
+        vouched = _vouched_for(vouched, *_ALL)
         beats = _steady(first, tempo, duration_s)
     elif factor > 1:
         positions = np.arange((len(analysis.beats) - 1) * round(factor) + 1) / factor
@@ -132,7 +138,7 @@ def _at_tempo(analysis: Analysis, tempo: float, duration_s: float) -> Analysis:
         step = round(1 / factor)
         beats = analysis.beats[int(np.searchsorted(analysis.beats, first)) % step :: step]
     downbeats = beats[int(np.argmin(np.abs(beats - first))) :: bar] if known else analysis.downbeats
-    return attrs.evolve(analysis, tempo=tempo, beats=beats, downbeats=downbeats)
+    return attrs.evolve(vouched, beats=beats, downbeats=downbeats)
 
 
 def _with_downbeat(analysis: Analysis, at_s: float, duration_s: float, bar: int | None) -> Analysis:
@@ -143,10 +149,11 @@ def _with_downbeat(analysis: Analysis, at_s: float, duration_s: float, bar: int 
                 "a downbeat places bars only if the clip has beats or a tempo, and it has neither", "set the tempo too"
             )
         beats = _steady(at_s, analysis.tempo, duration_s)
+        analysis = _vouched_for(analysis, *_ALL)
     known = () if analysis.downbeats is None else analysis.downbeats
     on_a_downbeat = any(abs(float(one) - at_s) <= SAME_S for one in known)
     if on_a_downbeat and bar in (None, analysis.beats_per_bar):
-        return _vouched_for(analysis, "metre")
+        return _vouched_for(analysis, "downbeats", "metre")
     return _barred(analysis, beats, int(np.argmin(np.abs(beats - at_s))), bar or analysis.beats_per_bar or BEATS_A_BAR)
 
 
@@ -166,4 +173,5 @@ def _with_bars(analysis: Analysis, bar: int) -> Analysis:
 
 def _barred(analysis: Analysis, beats: Times, at: int, bar: int) -> Analysis:
     """Return the analysis with ``beats``, and a downbeat on beat number ``at`` and on every ``bar``-th beat from it."""
-    return attrs.evolve(_vouched_for(analysis, "metre"), beats=beats, downbeats=beats[at % bar :: bar])
+    vouched = _vouched_for(analysis, "downbeats", "metre")
+    return attrs.evolve(vouched, beats=beats, downbeats=beats[at % bar :: bar])
