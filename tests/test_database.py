@@ -10,6 +10,7 @@ import pickle
 import shutil
 import sqlite3
 import subprocess
+import time
 import unicodedata
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -107,6 +108,41 @@ def test_clips_come_back_as_they_were_added(songs: Path, tmp_path: Path) -> None
         assert table.row_of("nobody") is None
         again = pickle.loads(pickle.dumps(table))  # noqa: S301 — our own bytes
         assert [clip.id for clip in again] == [clip.id for clip in table]
+
+
+def test_many_same_recordings_cost_a_table_little(tmp_path: Path) -> None:
+    count = 40_000
+    songs = [
+        (number, f"{number:064}", *"xtl", 44_100, 2, number, 180.0, "[]", "songs", "{}", "{}")
+        for number in range(count)
+    ]
+    clips = [
+        (number, f"c-{number}", number, number, 30.0, 0, 0, 120.0, 0.0, 10, 0.9, 0.9, 0.9) for number in range(count)
+    ]
+
+    def seconds() -> float:
+        took = []
+        for _ in range(2):
+            begun = time.perf_counter()
+            database.table()
+            took.append(time.perf_counter() - begun)
+        return min(took)
+
+    with MashupDB(tmp_path / "db") as database:
+        for table, rows in (("songs", songs), ("clips", clips)):
+            marks = ", ".join("?" * len(rows[0]))
+            names = ", ".join(row[1] for row in database.rows(f"PRAGMA table_info({table})")[: len(rows[0])])
+            with database.transaction() as cursor:
+                cursor.executemany(f"INSERT INTO {table} ({names}) VALUES ({marks})", rows)
+        alone = seconds()
+        assert len(set(database.table().songs.tolist())) == count
+        with database.transaction() as cursor:  # each odd song is the recording of the one before
+            cursor.execute(
+                "UPDATE songs SET recording = (SELECT sha256 FROM songs s WHERE s.number = songs.number - 1)"
+                " WHERE number % 2"
+            )
+        assert database.table().songs.tolist() == [number - number % 2 for number in range(count)]
+        assert seconds() < 5 * alone  # with a pass over all clips for each it would be ten times
 
 
 def test_clips_are_cut_on_downbeats_and_their_stems_with_them(songs: Path, template: Path) -> None:

@@ -332,7 +332,7 @@ class _Run:
         while self._passed and self._under_way:
             yield None
         left_out = self._passed
-        again = [path for path, one in left_out.items() if one.used in self._failed]
+        again = {path for path, one in left_out.items() if one.used in self._failed}
         self._passed = self._listening.passed_over_again(again, self._failed) if again else {}
         songs = [one for one in self._songs if isinstance(one, Song) and one.path in left_out]
         chosen = [one for one in songs if one.path in again and one.path not in self._passed]

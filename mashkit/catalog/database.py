@@ -665,10 +665,12 @@ class MashupDB:
                 " percussion, coalesce(tuning, -100), bar, doubtful FROM clips"
             )
             columns = np.fromiter(cursor, _COLUMNS)
-        for number, other in self.rows(
+        same: dict[int, int] = dict(self.rows(
             "SELECT s.number, r.number FROM songs s JOIN songs r ON r.sha256 = s.recording WHERE r.number <> s.number"
-        ):
-            columns["song"][columns["song"] == number] = other
+        ))  # fmt: skip
+        if same:
+            numbers, of = np.unique(columns["song"], return_inverse=True)
+            columns["song"] = np.array([same.get(number, number) for number in numbers.tolist()], np.int64)[of]
         columns = columns[np.argsort(columns["place"], kind="stable")]
         rows = _Rows(self, columns["number"].copy())
         return ClipTable(

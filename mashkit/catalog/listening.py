@@ -93,7 +93,7 @@ class Listening:
         self._among_given = among_given
         self._tell = tell
         self._sounds: dict[Path, str] = {}  # path → sha256 of each given song
-        self._new: list[str] = []  # sha256 of the songs with a soundprint from this run
+        self._new: dict[str, None] = {}  # sha256 of the songs with a soundprint from this run, in their order
         self._done, self._total = 0, len(songs)
         self._waiting: deque[tuple[Song, str | None]] = deque()  # in the order in which the results are stored
         self._outcomes: dict[Path, Heard | MashkitError] = {}
@@ -161,7 +161,7 @@ class Listening:
             elif isinstance(outcome, Heard) and outcome.facts.sha256 == sha256:  # else the file has changed
                 with self._database.transaction() as cursor:
                     self._database.store_print(cursor, sha256, outcome.sound)
-                self._new.append(sha256)
+                self._new[sha256] = None
             self._done += 1
             if song.path not in self.errors:  # an error is reported later, when the song is added
                 self._tell(song.path, self._done, self._total)
@@ -183,13 +183,13 @@ class Listening:
             self._database.store_print(cursor, sha256, outcome.sound)
         self.facts[song.path] = outcome.facts
         self._sounds[song.path] = sha256
-        self._new.append(sha256)
+        self._new[sha256] = None
 
     # --------------------------------------------------------------------------------------------------- choosing
     def passed_over(self) -> dict[Path, PassedOver]:
         """Return the songs that are not used, and store the same recordings in the database."""
         order = [path for path in self._songs if path in self._sounds]
-        given = list(dict.fromkeys(self._sounds[path] for path in order))
+        given = dict.fromkeys(self._sounds[path] for path in order)
         if not self._among_given and self._choice is not None:
             with self._database.transaction() as cursor:
                 for sha256 in given:
@@ -197,7 +197,7 @@ class Listening:
                         self._database.store_recording(cursor, sha256, sha256)
                     elif self._database.recording_of(sha256) == sha256:
                         self._database.store_recording(cursor, sha256, None)
-                        self._new.append(sha256)  # compare it again, as a new song
+                        self._new[sha256] = None  # compare it again, as a new song
         if self._choice == "separate":
             return {}
         before = [sha256 for sha256 in self._new if sha256 not in given]
