@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 import numpy as np
 
-from mashkit.bench.statistics import Statistic, interval, paired, ratio, value_of
+from mashkit.bench.statistics import SHARE, Statistic, interval, paired, ratio, value_of
 from mashkit.components import without_costs
 from mashkit.preferences import Preference
 from mashkit.rendering.output import environment
@@ -160,7 +160,7 @@ def accuracies(margins: Mapping[str, Values], songs: Songs, seed: int = 0) -> di
         def of_songs(weights: Values) -> Values:
             return of_pairs(np.where(one == other, weights[:, one], weights[:, one] * weights[:, other]))
 
-        return Statistic(of_songs, np.ones(count, np.bool_))
+        return Statistic(of_songs, np.ones(count, np.bool_), SHARE)
 
     found: dict[str, dict[str, Any]] = {}
     for name in margins:
