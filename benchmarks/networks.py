@@ -265,7 +265,7 @@ def page(results: Mapping[str, Any]) -> str:
     left_out = len(results.get("left_out", ()))
     without = f" {left_out} songs that one of the networks was trained on are left out." if left_out else ""
     lines = [
-        "# What networks have learnt, on rendered songs they never saw",
+        f"# What networks have learnt, on rendered songs of the {results['split']} split",
         "",
         f"Made by `{results['command']}`.",
         "",

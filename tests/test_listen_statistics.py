@@ -217,6 +217,12 @@ def test_dominance_within_pairs_counts_signs() -> None:
     assert found is not None
     assert found.value == pytest.approx((3 - 1) / 5)
     assert paired_dominance([NAN]) is None
+    # Six vocals that agree do not prove that all do.
+    certain = paired_dominance([1, 1, 2, 3, 1, 1])
+    assert certain is not None
+    assert certain.interval is not None
+    assert (certain.value, certain.interval.high) == (1.0, 1.0)
+    assert certain.interval.low == pytest.approx(2 * 0.025 ** (1 / 6) - 1)
 
 
 # ------------------------------------------------------------------------------------------------------- Bradley-Terry

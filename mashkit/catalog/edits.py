@@ -14,7 +14,7 @@ from mashkit.types import Analysis, Key, Times
 
 FIELDS = ("key", "tempo", "tuning", "beats_per_bar", "downbeat")
 """Fields that a person can edit."""
-_ALL = ("beats", "downbeats", "metre")
+_OF_BEATS = ("beats", "downbeats", "metre")
 """Confidences in beats that an edit makes anew."""
 _UNITS = {"tempo": "BPM", "tuning": "cents from A = 440 Hz", "downbeat": "seconds"}
 FACTORS = (2.0, 0.5, 3.0, 1 / 3)
@@ -129,7 +129,7 @@ def _at_tempo(analysis: Analysis, tempo: float, duration_s: float) -> Analysis:
         return vouched
     factor = next((one for one in FACTORS if abs(tempo / old / one - 1) <= AS_ROUNDED), None)
     if factor is None:
-        vouched = _vouched_for(vouched, *_ALL)
+        vouched = _vouched_for(vouched, *_OF_BEATS)
         beats = _steady(first, tempo, duration_s)
     elif factor > 1:
         positions = np.arange((len(analysis.beats) - 1) * round(factor) + 1) / factor
@@ -149,7 +149,7 @@ def _with_downbeat(analysis: Analysis, at_s: float, duration_s: float, bar: int 
                 "a downbeat places bars only if the clip has beats or a tempo, and it has neither", "set the tempo too"
             )
         beats = _steady(at_s, analysis.tempo, duration_s)
-        analysis = _vouched_for(analysis, *_ALL)
+        analysis = _vouched_for(analysis, *_OF_BEATS)
     known = () if analysis.downbeats is None else analysis.downbeats
     on_a_downbeat = any(abs(float(one) - at_s) <= SAME_S for one in known)
     if on_a_downbeat and bar in (None, analysis.beats_per_bar):

@@ -15,7 +15,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from mashkit.bench.statistics import LEVEL, Interval, interval, pair_ratio, ratio, value_of
+from mashkit.bench.statistics import EFFECT, LEVEL, Interval, interval, pair_ratio, ratio, value_of
 
 Values: TypeAlias = npt.NDArray[np.float64]
 
@@ -219,7 +219,7 @@ def dominance(
     above, pairs = np.zeros((2, len(names), len(names)))
     np.add.at(above, (rows[:, None], columns[None]), np.sign(np.subtract.outer(first, second)))
     np.add.at(pairs, (rows[:, None], columns[None]), 1.0)
-    statistic = pair_ratio(above, pairs)
+    statistic = pair_ratio(above, pairs, EFFECT)
     return Estimate(value_of(statistic, len(names)), interval(statistic, len(names)), None)
 
 
@@ -231,5 +231,5 @@ def paired_dominance(differences: npt.ArrayLike) -> Estimate | None:
     signs = np.sign(_finite(differences))
     if not len(signs):
         return None
-    statistic = ratio(signs, np.ones(len(signs)))
+    statistic = ratio(signs, np.ones(len(signs)), EFFECT)
     return Estimate(value_of(statistic, len(signs)), interval(statistic, len(signs)), None)

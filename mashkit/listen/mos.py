@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mashkit.bench.statistics import Interval, interval, ratio, value_of
-from mashkit.listen.records import QUESTIONS
+from mashkit.listen.records import HIGHEST, LOWEST, QUESTIONS
 from mashkit.listen.study import GROUPS, ORIGINAL, UNMATCHED
 
 """Values of ``Sample.group``, in the order of the results."""
@@ -60,7 +60,8 @@ def opinion_scores(table: pd.DataFrame, systems: Sequence[str]) -> list[Score]:
             if not there.any():
                 continue
             _, numbers = np.unique(songs[there], return_inverse=True)
-            statistic = ratio(np.bincount(numbers, weights=values[there]), np.bincount(numbers))
+            of_songs = np.bincount(numbers, weights=values[there]), np.bincount(numbers)
+            statistic = ratio(*of_songs, within=(LOWEST, HIGHEST))
             count = int(numbers.max()) + 1
             mean = value_of(statistic, count)
             found.append(Score(system, group, question, mean, interval(statistic, count), int(there.sum())))
