@@ -232,7 +232,7 @@ def test_a_broken_mashup_says_so_and_the_next_plays(
         context = browser.new_context(locale="de-AT")
         page = context.new_page()
         page.goto(server.address)
-        until(page, "document.getElementById('problem').textContent.includes('missing or broken')")
+        until(page, "document.getElementById('problem').textContent.includes('missing, broken')")
         assert "mashup-2" in page.inner_text("#broken")
         page.keyboard.press("j")
         page.wait_for_selector("#play:not([disabled])")
