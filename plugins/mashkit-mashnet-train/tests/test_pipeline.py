@@ -83,8 +83,9 @@ class Varied(Analyzer):
         return Analysis(key=key, tempo=tempo, beats=beats, downbeats=beats[::4], confidence={"beats": 0.9})
 
 
-def kit(separator: Separator | None = None) -> Kit:
-    return Kit(separator=separator or Thirds(), analyzer=Varied())
+def kit(separator: Separator | None = None, *, jobs: int | None = None) -> Kit:
+    executor = {} if jobs is None else {"executor": {"jobs": jobs}}
+    return Kit(separator=separator or Thirds(), analyzer=Varied(), options=executor)
 
 
 @pytest.fixture(scope="module")
@@ -169,8 +170,7 @@ def test_examples_are_of_all_classes_and_no_song_is_in_two_splits(made: ExampleS
 def test_any_number_of_processes_makes_the_same_store(made: ExampleStore, songs: Path, tmp_path: Path) -> None:
     for name in (DATABASE, "mixes"):
         shutil.copytree(made.folder / name, tmp_path / name)
-    alone = Kit(separator=Thirds(), analyzer=Varied(), options={"executor": {"jobs": 0}})
-    store = pipeline(tmp_path, [songs / "files"], [songs / "stems"], OPTIONS, kit=alone)
+    store = pipeline(tmp_path, [songs / "files"], [songs / "stems"], OPTIONS, kit=kit(jobs=0))
     assert store.fingerprint == made.fingerprint
     assert [record.id for record in store.records] == [record.id for record in made.records]
 
@@ -495,7 +495,7 @@ def test_the_command_and_the_function_have_the_same_defaults() -> None:
 def test_all_songs_for_the_test(songs: Path, tmp_path: Path) -> None:
     few = [songs / "files" / f"song-{number}.flac" for number in range(4)]
     options = PipelineOptions(examples=6, ranked=5, test_only=True)
-    store = pipeline(tmp_path / "store", few, options=options, kit=kit())
+    store = pipeline(tmp_path / "store", few, options=options, kit=kit(jobs=0))
     assert {record.split for record in store.records} == {"test"}
     assert sum(record.kind == Condition.MATCHED for record in store.records) == 5
     with pytest.raises(UsageError, match="no training songs"):
