@@ -336,7 +336,7 @@ class Mixture:
         clips, number = _FetchedClips(self._table), 0
         # More plans than needed are requested only where some of them sound like a plan of another condition, because
         # a generator may draw all that are requested before it yields the first. Fewer plans are the first of more.
-        for count in (self._recipe.counts[condition], self._recipe.total):
+        for count in sorted({self._recipe.counts[condition], self._recipe.total}):
             plans = self._generator.plan(
                 self._table, condition=condition, count=count, seed=self._seed, vocal=self._vocal
             )
