@@ -31,7 +31,7 @@ from script import run_script
 from mashkit.cli.actions import positive
 from mashkit.types import Audio
 from mashkit_mashnet.stem_features import StemFeatures
-from mashkit_mashnet_train.recipes.rendered import bundled_soundfont
+from mashkit_mashnet_train.recipes.rendered import RECIPE, bundled_soundfont
 from mashkit_mashnet_train.recipes.scores import Excerpt, Note, groove, pop909
 from mashkit_mashnet_train.recipes.sound import SAMPLE_RATE, SUNG, arrange, monophonic
 
@@ -197,9 +197,9 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="write results/singers.json and .md")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
-    costs = {"rendered-2": cost(list(pop909(arguments.midi, 1, 23.0, 0, arguments.clips)), arguments.drums)}
+    costs = {RECIPE: cost(list(pop909(arguments.midi, 1, 23.0, 0, arguments.clips)), arguments.drums)}
     if arguments.cost_only:
-        print(costs["rendered-2"])
+        print(costs[RECIPE])
         return
     if arguments.before:
         costs = {"rendered": dict(zip(("sung", "played"), arguments.before, strict=True)), **costs}

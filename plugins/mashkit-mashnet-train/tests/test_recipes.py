@@ -26,7 +26,7 @@ from mashkit.errors import ComponentFailed, UsageError
 from mashkit.types import Audio, Key, Role
 from mashkit_mashnet.pitches import FRAME_RATE, melody, whitened
 from mashkit_mashnet.stem_features import StemFeatures
-from mashkit_mashnet_train.recipes import singers, singing
+from mashkit_mashnet_train.recipes import singers, singing, sound
 from mashkit_mashnet_train.recipes.database import from_database
 from mashkit_mashnet_train.recipes.processes import in_processes
 from mashkit_mashnet_train.recipes.production import DRY, Production, breaths, produced
@@ -205,6 +205,18 @@ def test_a_seed_makes_the_same_sound(excerpt: Excerpt, drums: Path, soundfont: P
         one.stems[role].shape != other.stems[role].shape or (one.stems[role] != other.stems[role]).any()
         for role in Role
     )
+
+
+def test_a_clip_after_another_clip_is_the_clip_alone(excerpt: Excerpt, drums: Path, soundfont: Path) -> None:
+    def played(seed: int) -> Arrangement:
+        return arrange(excerpt, groove(drums), [soundfont], seed, sung=0.0, production=DRY)
+
+    sound._synthesizer.cache_clear()
+    alone = played(3)
+    played(4)
+    after = played(3)
+    for role in Role:
+        np.testing.assert_array_equal(after.stems[role], alone.stems[role])
 
 
 def test_a_melody_is_sung_in_time_and_to_a_semitone() -> None:
@@ -395,7 +407,7 @@ def test_drums_are_on_the_beats(excerpt: Excerpt, drums: Path, soundfont: Path) 
 def test_a_store_is_rendered_and_gone_on_with(songs: Path, drums: Path, soundfont: Path, tmp_path: Path) -> None:
     whole = render(tmp_path / "a", songs, drums, [soundfont], windows=1, seconds=12.0, seed=5, sung=0.0)
     assert [record.id for record in whole.records] == ["pop909-001-0", "pop909-002-0", "pop909-007-0"]
-    assert whole.source["recipe"] == "rendered-2"  # stores of the first recipe are called "rendered"
+    assert whole.source["recipe"] == "rendered-3"  # the first recipes are "rendered" and "rendered-2"
     for record in whole.records:
         assert set(record.facts["production"]) == set(Role)
         assert record.analysis.tempo is not None

@@ -26,11 +26,12 @@ from mashkit_mashnet_train.recipes.singers import require_singers
 from mashkit_mashnet_train.recipes.sound import SAMPLE_RATE, SUNG, arrange
 from mashkit_mashnet_train.store import Record, Store, StoreWriter
 
-RECIPE = "rendered-2"
+RECIPE = "rendered-3"
 """Name of the recipe in stores: another name for another sound, so that stores of two versions are told apart.
 
 ``rendered`` was the first: stems are dry, and one voice sings half a semitone out of tune. ``rendered-2``: singers in
-tune, and what a studio adds.
+tune, and what a studio adds. In both, a played stem begins with some milliseconds of what was rendered before it; in
+``rendered-3`` it does not.
 """
 SECONDS = 23.0
 """Length of a clip, about (ours)."""

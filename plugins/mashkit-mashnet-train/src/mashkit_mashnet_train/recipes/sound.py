@@ -288,6 +288,7 @@ def _played(
     synthesizer, number = _synthesizer(soundfont)
     channel = 9 if drums else 0
     synthesizer.sounds_off()
+    synthesizer.generate(SAMPLE_RATE // 4)  # discarded, so that earlier notes have faded out
     synthesizer.program_select(channel, number, 128 if drums else 0, program, drums)
     if not drums:
         synthesizer.set_tuning(channel, cents / 100)
@@ -311,5 +312,4 @@ def _played(
             synthesizer.noteon(channel, pitch, velocity)
         else:
             synthesizer.noteoff(channel, pitch)
-    synthesizer.sounds_off()
     return samples
