@@ -6,6 +6,7 @@ A file is written to a temporary file beside the target, synced, and then rename
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import tempfile
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mashkit.errors import OutputError
-from mashkit.paths import encodable, path_text
+from mashkit.paths import encodable, exists, is_file, is_folder, path_text, without_links
 
 if TYPE_CHECKING:
     import sqlite3
@@ -54,7 +55,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Parameters
     ----------
     path : Path
-        The file to make or replace; its folder is made if it is missing.
+        The file to make or replace; its folder is made if it is missing. A link stays, and its target is replaced.
 
     Yields
     ------
@@ -64,13 +65,14 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises
     ------
     OutputError
-        If the folder or file cannot be written, or the disk is full.
+        If the folder or file cannot be written, the disk is full, or ``path`` is a folder, a device or a pipe. Errors
+        of the block about anything else stay as they are.
     """
-    if path.is_dir():
-        raise OutputError(f"cannot write {path_text(path)}: it is a folder", "name a file")
+    require_no_other_kind(path)
+    target = without_links(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".", suffix=f".part{path.suffix}", dir=path.parent)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=".", suffix=f".part{path.suffix}", dir=target.parent)
     except OSError as error:
         raise OutputError(
             f"cannot write {path_text(path)}: {error.strerror}", "choose a folder you may write to"
@@ -78,17 +80,41 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         os.close(handle)
-        yield temporary
-        with temporary.open("rb+") as written:
-            os.fsync(written.fileno())
-        temporary.chmod(0o666 & ~_UMASK)  # the mode of open(), because mkstemp makes private files
-        temporary.replace(path)
-    except OSError as error:
-        raise OutputError(
-            f"cannot write {path_text(path)}: {error.strerror or error}", "free space or choose another folder"
-        ) from error
+        try:
+            yield temporary
+        except OSError as error:
+            if not _is_about(error, temporary):
+                raise
+            raise _not_written(path, error) from error
+        try:
+            with temporary.open("rb+") as written:
+                os.fsync(written.fileno())
+            temporary.chmod(0o666 & ~_UMASK)  # the mode of open(), because mkstemp makes private files
+            temporary.replace(target)
+        except OSError as error:
+            raise _not_written(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _is_about(error: OSError, path: Path) -> bool:
+    """Return whether ``path`` could not be written; the error of a full disk need not name the file."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+    return full or str(path) in map(str, (error.filename, error.filename2))
+
+
+def _not_written(path: Path, error: OSError) -> OutputError:
+    return OutputError(
+        f"cannot write {path_text(path)}: {error.strerror or error}", "free space or choose another folder"
+    )
+
+
+def require_no_other_kind(path: Path) -> None:
+    """Raise OutputError if ``path`` is a folder, a device or a pipe: only a file can be replaced."""
+    if is_folder(path):
+        raise OutputError(f"cannot write {path_text(path)}: it is a folder", "name a file")
+    if exists(path) and not is_file(path):
+        raise OutputError(f"cannot write {path_text(path)}: it is a device or a pipe", "name a file")
 
 
 def write_text(path: Path, text: str) -> None:

@@ -20,7 +20,7 @@ from typing import Self
 
 import attrs
 
-from mashkit.atomicfile import require_writable_folder, write_json
+from mashkit.atomicfile import require_no_other_kind, require_writable_folder, write_json
 from mashkit.errors import OutputError
 from mashkit.models import sha256_of
 from mashkit.paths import is_file, path_text, without_links
@@ -62,7 +62,8 @@ def require_replaceable(path: Path) -> None:
 
 
 def require_replaceable_text(path: Path) -> None:
-    """Raise OutputError if ``path`` is a file with something else than the JSON and HTML that mashkit writes."""
+    """Raise OutputError if ``path`` holds something else than the JSON and HTML that mashkit writes, or is no file."""
+    require_no_other_kind(path)
     if not is_file(path):
         return
     try:

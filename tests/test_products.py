@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mashkit.atomicfile import replacing, write_text
 from mashkit.audio.files import load, save
 from mashkit.errors import OutputError
 from mashkit.products import (
@@ -268,3 +270,34 @@ def test_data_replace_data(content: bytes, tmp_path: Path) -> None:
     require_replaceable_text(tmp_path / "old")
     assert (tmp_path / "old").read_bytes() == content
     assert not (tmp_path / "new").exists()
+
+
+def test_a_link_stays_and_its_target_is_replaced(tmp_path: Path) -> None:
+    link, target = tmp_path / "link.json", tmp_path / "elsewhere" / "target.json"
+    link.symlink_to(target)
+    for text in ("made", "replaced"):
+        write_text(link, text)
+        assert link.is_symlink()
+        assert target.read_text() == text
+    assert [path.name for path in (*tmp_path.iterdir(), *target.parent.iterdir()) if path.suffix == ".part"] == []
+
+
+def test_a_pipe_and_a_folder_are_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / "pipe")
+    for name, kind in (("pipe", "a device or a pipe"), ("link", "a device or a pipe"), (".", "a folder")):
+        with pytest.raises(OutputError, match=f"it is {kind}"):
+            write_text(tmp_path / name, "lost")
+        with pytest.raises(OutputError, match=f"it is {kind}"):
+            require_replaceable_text(tmp_path / name)
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_only_errors_about_the_written_file_are_of_writing(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="nowhere"), replacing(tmp_path / "made"):
+        (tmp_path / "nowhere").read_text()
+    with pytest.raises(OutputError, match=r"cannot write .*made: No space left"), replacing(tmp_path / "made"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(OutputError, match=r"cannot write .*made: Is a dir"), replacing(tmp_path / "made") as part:
+        raise OSError(errno.EISDIR, "Is a directory", str(part))
+    assert list(tmp_path.iterdir()) == []

@@ -252,12 +252,11 @@ def require_output(path: Path | None, *read: Path, dry_run: bool = False) -> Non
     Raises
     ------
     OutputError
-        If the file cannot be written, is one of the files that are read, or is not a file that mashkit wrote.
+        If the file cannot be written, is one of the files that are read, or is not a file that mashkit wrote. A device
+        or a pipe is none, either.
     """
     if path is None:
         return
-    if path.is_dir():
-        raise OutputError(f"cannot write {path}: it is a folder", "name a file with -o")
     if without_links(path) in map(without_links, read):
         raise OutputError(f"cannot write {path}: the command reads it", "name another file with -o")
     require_replaceable_text(path)
