@@ -1,9 +1,12 @@
 """Songs are rendered the same for the same seed, mixes are sums of their stems, and training learns and goes on."""
 
+import json
 from pathlib import Path
 
+import attrs
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 from mashkit.errors import UsageError
@@ -11,7 +14,7 @@ from mashkit.registry import Registry
 from mashkit_mashnet_train.recipes.scores import Chord, Excerpt, Note
 from mashkit_spleeter_torch.separator import VocalMask
 from mashkit_spleeter_torch.weights import networks
-from mashkit_stemnet import training
+from mashkit_stemnet import rendering, training
 from mashkit_stemnet.checkpoint import load
 from mashkit_stemnet.drums import PIECES, invented_kit, piece_called, read_kit
 from mashkit_stemnet.mixing import Drawing, Pool, draw
@@ -44,6 +47,14 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("corpus")
     for number in range(4):
         np.save(folder / f"song-{number}.0.npy", song(number))
+    return folder
+
+
+def real_song(folder: Path) -> Path:
+    """Write the stems of a song into a folder, and return it."""
+    folder.mkdir(parents=True)
+    for name, stem in zip(STEMS[1:], song(9)[1:], strict=True):
+        soundfile.write(folder / f"{name}.wav", stem.T, RATE)
     return folder
 
 
@@ -82,6 +93,20 @@ def test_the_same_seed_renders_the_same_song() -> None:
     assert one.shape != other.shape or not np.array_equal(one, other)
     assert all(np.abs(one[stem]).max() > 1000 for stem in (1, 2, 3))
     assert np.abs(one[0]).max() == 0
+
+
+def test_songs_of_other_options_are_not_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rendering, "render_song", lambda *_, **__: np.zeros((4, 2, 10), np.int16))
+    monkeypatch.setattr(rendering, "in_processes", lambda work, excerpts, _: map(work, excerpts))
+    excerpt = Excerpt(song="x", number=0, bars=4, tempo=100.0, key=None, melody=(), bridge=(), piano=(), chords=())
+    one = [Path("one.sf2")]
+    rendering.render(tmp_path, [], [], [], [Path("other.sf2")])  # nothing is rendered yet: the soundfont may change
+    assert rendering.render(tmp_path, [excerpt], [], [], one) == 1
+    with pytest.raises(UsageError, match="begun otherwise: not the same seed, sung, soundfonts"):
+        rendering.render(tmp_path, [excerpt], [], [], [Path("two.sf2")], sung=0.0, seed=1)
+    more = attrs.evolve(excerpt, song="y")
+    assert rendering.render(tmp_path, [excerpt, more], [], [], one) == 2
+    assert json.loads((tmp_path / rendering.CONTENTS).read_text())["soundfonts"] == ["one.sf2"]
 
 
 # ------------------------------------------------------------------------------------------------------------ mixes
@@ -157,8 +182,13 @@ def test_a_run_leaves_its_files_and_is_not_done_twice(
     assert load(tmp_path / "all.safetensors").training["steps"] >= 1
     looks = list(training.curves(tmp_path))
     assert {look["phase"] for look in looks} == {"base", "all"}
-    training.train(tmp_path, config, corpus, [])
+    training.train(tmp_path, attrs.evolve(config, room_s=300), corpus, [])
     assert list(training.curves(tmp_path)) == looks
+    with pytest.raises(UsageError, match="begun otherwise: not the same rate, seed"):
+        training.train(tmp_path, attrs.evolve(config, seed=5, rate=1e-2), corpus, [])
+    with pytest.raises(UsageError, match="begun otherwise: not the same songs"):
+        training.train(tmp_path, config, corpus, [real_song(tmp_path / "songs" / "Real")])
+    training.train(tmp_path, config, corpus, [])
 
 
 def test_a_run_that_was_stopped_goes_on(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

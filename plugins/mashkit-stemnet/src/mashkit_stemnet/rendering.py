@@ -9,11 +9,13 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from mashkit.arguments import named_json
 from mashkit.atomicfile import replacing, write_json
 from mashkit.errors import UsageError
 from mashkit.types import Samples
@@ -294,23 +296,38 @@ def render(
         Number of processes.
     progress : callable
         Called with (done, total) after each song.
+
+    Raises
+    ------
+    UsageError
+        If there is no soundfont, or ``folder`` holds songs that were rendered with other options.
     """
     if not soundfonts:
         raise UsageError("no soundfont", "give one or more .sf2 or .sf3 files")
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(
-        folder / CONTENTS,
-        {
-            "stems": STEMS, "sample_rate": SAMPLE_RATE, "seed": seed, "sung": sung,
-            "kits": [kit.name for kit in kits], "soundfonts": [font.name for font in soundfonts],
-        },
-    )  # fmt: skip
+    options = {
+        "stems": list(STEMS), "sample_rate": SAMPLE_RATE, "seed": seed, "sung": sung,
+        "kits": [kit.name for kit in kits], "soundfonts": [font.name for font in soundfonts],
+    }  # fmt: skip
+    if any(folder.glob("*.npy")):
+        require_same(folder / CONTENTS, options)
+    write_json(folder / CONTENTS, options)
     missing = [excerpt for excerpt in excerpts if not song_file(folder, excerpt).exists()]
     done = len(excerpts) - len(missing)
     work = functools.partial(_make, folder, drummings, tuple(kits), tuple(soundfonts), seed, sung)
     for number, _ in enumerate(in_processes(work, missing, jobs), 1):
         progress(done + number, len(excerpts))
     return done + len(missing)
+
+
+def require_same(path: Path, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options in the file with which a folder was begun; UsageError if these are others."""
+    fix = "give the same options to go on with it, or another folder"
+    begun: dict[str, Any] = named_json(path, fix)
+    other = [name for name, value in options.items() if name in begun and begun[name] != value]
+    if other:
+        raise UsageError(f"{path.parent} was begun otherwise: not the same {', '.join(other)}", fix)
+    return begun
 
 
 def song_file(folder: Path, excerpt: Excerpt) -> Path:

@@ -1,8 +1,8 @@
 """Training: a base network on rendered songs, then copies of it on real songs too, one for each song left out.
 
 The run's folder holds the results: ``base.safetensors`` (rendered songs only), ``fold-<song>.safetensors`` (all real
-songs but this one, for tests on it), ``all.safetensors`` (all songs; this one ships), ``curves.jsonl``, and
-``state.pt``, from which a stopped run is resumed.
+songs but this one, for tests on it), ``all.safetensors`` (all songs; this one ships), ``curves.jsonl``, ``run.json``
+(how the run is made), and ``state.pt``, from which a stopped run is resumed.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ import soxr
 import torch
 from torch import Tensor
 
-from mashkit.atomicfile import replacing
+from mashkit.atomicfile import replacing, write_json
 from mashkit.errors import UsageError
 from mashkit_spleeter_torch.separator import VocalMask
 from mashkit_spleeter_torch.weights import networks
 from mashkit_stemnet.checkpoint import load, save
 from mashkit_stemnet.mixing import SAMPLE_RATE, Batch, Drawing, Part, Pool, draw
 from mashkit_stemnet.network import BINS, LEVEL, Size, StemNet
-from mashkit_stemnet.rendering import STEMS
+from mashkit_stemnet.rendering import STEMS, require_same
 from mashkit_stemnet.spectra import analysed, synthesized
 
 HELD_OUT = 12
@@ -41,6 +41,9 @@ _FLOOR = 3e-4
 """Share of a mix's energy, −35 dB, below which errors do not count (Wisdom et al., ICASSP 2021, eq. 2)."""
 _STRETCH = 32
 """Hops, 0.74 s, over which an error is summed, because the metric is also a median over short stretches."""
+OPTIONS = "run.json"
+_COSTS = {"device", "validate_every", "room_s", "channels_last", "save_every"}
+"""Settings that may change when a run goes on, because they change where and how fast it runs."""
 WEIGHTS = {"vocals": 0.7, "drums": 1.0, "harmonic": 1.0, "bass": 0.3}
 
 
@@ -196,8 +199,15 @@ def train(
     tell : callable
         Called at each validation with phase, step, seconds, training loss, and the loss of each source on the held-out
         rendered songs.
+
+    Raises
+    ------
+    UsageError
+        If ``folder`` holds a run that was begun with other settings or songs, there is no corpus, or no room for songs.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    options = {name: value for name, value in attrs.asdict(config).items() if name not in _COSTS}
+    _go_on(folder, options)
     device = torch.device(config.device)
     pool = Pool(device, config.room_s)
     if not corpus.is_dir():
@@ -224,6 +234,7 @@ def train(
 
     run(_Phase("base", config.base_seconds, config.rate, 0.0, lambda: training(None), None))
     paths = songs() if callable(songs) else songs
+    _go_on(folder, {**options, "songs": sorted(path.name for path in paths)})
     for path in paths:
         if not pool.add(path.name, read_song(path), real=True):
             raise UsageError(f"there is no room for {path.name}", "give a larger room_s")
@@ -241,6 +252,15 @@ def train(
     )
     for phase in phases:
         run(phase)
+
+
+def _go_on(folder: Path, options: Mapping[str, Any]) -> None:
+    """Write the run's options; refuse others than it was begun with, because what is trained already has those."""
+    path = folder / OPTIONS
+    begun = {}
+    if path.exists() and any((folder / name).exists() for name in ("state.pt", "base.safetensors")):
+        begun = require_same(path, options)
+    write_json(path, {**begun, **options})
 
 
 class _PhaseRun:
