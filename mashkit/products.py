@@ -10,6 +10,7 @@ from __future__ import annotations
 import codecs
 import json
 import os
+import re
 import shutil
 import socket
 import tempfile
@@ -31,7 +32,8 @@ _MARK_BYTES = (MARK.encode(), MARK.encode("utf-16-le"), MARK.encode("utf-16-be")
 _TAGS_LIE_WITHIN = 1 << 16
 """Number of bytes at a file's beginning and end that are searched for the mark."""
 _TEXT_BEGINS_WITHIN = 1 << 10
-"""Number of bytes at the beginning of a file by which JSON and HTML are recognized."""
+"""Number of bytes at the beginning of a file by which text that mashkit wrote is recognized."""
+_JSON_OR_PAGE = r"\{|\[|<!doctype html"
 LIST = ".mashkit-files.json"
 """File in an output folder with the list of files that mashkit wrote there, and their origin."""
 _LIST_FORMAT = 1
@@ -61,19 +63,27 @@ def require_replaceable(path: Path) -> None:
         raise OutputError(f"{path} exists already, and mashkit did not make it", "name another file with -o")
 
 
-def require_replaceable_text(path: Path) -> None:
-    """Raise OutputError if ``path`` holds something else than the JSON and HTML that mashkit writes, or is no file."""
+def require_replaceable_text(path: Path, beginning: str = _JSON_OR_PAGE) -> None:
+    """Raise OutputError if ``path`` holds something else than the text that mashkit writes, or is no file.
+
+    Parameters
+    ----------
+    path : Path
+    beginning : str
+        Regular expression for the beginning of what mashkit writes there, in any case; default: of JSON and of HTML.
+    """
     require_no_other_kind(path)
     if not is_file(path):
         return
     try:
         with path.open("rb") as file:
-            start = file.read(_TEXT_BEGINS_WITHIN).removeprefix(codecs.BOM_UTF8).lstrip().lower()
+            start = file.read(_TEXT_BEGINS_WITHIN).removeprefix(codecs.BOM_UTF8).lstrip()
     except OSError as error:
         raise OutputError(f"cannot replace {path_text(path)}: {error.strerror}", "name another file with -o") from error
-    if start and (b"\0" in start or not start.startswith((b"{", b"[", b"<!doctype html"))):
+    if start and (b"\0" in start or not re.match(beginning.encode(), start, re.IGNORECASE)):
+        holds = "no JSON and no page" if beginning == _JSON_OR_PAGE else "something else than it will"
         raise OutputError(
-            f"{path_text(path)} exists already, and holds no JSON and no page, so mashkit did not write it",
+            f"{path_text(path)} exists already, and holds {holds}, so mashkit did not write it",
             "name another file with -o",
         )
 

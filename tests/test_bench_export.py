@@ -14,13 +14,13 @@ import pytest
 pytest.importorskip("matplotlib", reason="needs matplotlib: pip install 'mashkit[bench]'")
 
 from mashkit.bench.audition import picks_of
-from mashkit.bench.export import export, latex
+from mashkit.bench.export import Format, export, latex
 from mashkit.bench.page import markdown, page
 from mashkit.bench.records import by_label
 from mashkit.bench.results import Result, read_result
 from mashkit.bench.scorers import DISAGREE, ScorerTask
 from mashkit.cli import main
-from mashkit.errors import UsageError
+from mashkit.errors import OutputError, UsageError
 from mashkit.pages.exports import latex_table
 
 PATH = Path(__file__).parents[1] / "benchmarks" / "results" / "amu_vs_premixnet-multitracks-plan_seeds-1.json"
@@ -98,6 +98,20 @@ def test_the_command_says_what_it_wrote_and_what_does_not_fit(
     assert "did you mean 'within_auc'" in capsys.readouterr().err
     with pytest.raises(UsageError, match="no metric"):
         export(result, tmp_path, "latex", ["x"])
+
+
+@pytest.mark.parametrize(("kind", "name"), [("csv", "tests.csv"), ("latex", "tex"), ("parquet", "scores.parquet")])
+def test_an_export_replaces_its_own_files_and_no_other(kind: Format, name: str, result: Result, tmp_path: Path) -> None:
+    for _ in range(2):
+        made = export(result, tmp_path, kind)
+    for path in made:
+        path.unlink()
+    mine = tmp_path / f"{result.suite.name}.{name}"
+    mine.write_text("Dear diary")
+    with pytest.raises(OutputError, match=f"{name} exists already"):
+        export(result, tmp_path, kind)
+    assert mine.read_text() == "Dear diary"
+    assert list(tmp_path.iterdir()) == [mine]
 
 
 # ------------------------------------------------------------------------------------------------------------- words

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import errno
 import json
 import os
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from mashkit.audio import mixing
 from mashkit.catalog.scanning import Found
 from mashkit.cli import main
 from mashkit.cli.eachfile import of_each
+from mashkit.cli.parser import build
 from mashkit.errors import OutputError
 from mashkit.testing import signals
 from mashkit.timing.beats import beat_error
@@ -40,6 +43,16 @@ def run(*arguments: object) -> int:
         return main([str(argument) for argument in arguments])
     except SystemExit as leaving:  # argparse
         return int(leaving.code or 0)
+
+
+def leaves(parser: argparse.ArgumentParser, words: str = "") -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    """Yield every command that has no actions of its own, and its words."""
+    parts = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    if not parts:
+        yield words, parser
+    for part in parts:
+        for name, inner in part.choices.items():
+            yield from leaves(inner, f"{words} {name}".strip())
 
 
 @pytest.fixture(scope="module")
@@ -277,12 +290,22 @@ def test_mistakes_get_one_clear_line(
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(
-    "command",
-    [("analyze", "SONG"), ("tag", "SONG"), ("plugins",), ("doctor",), ("generate", "SONG"), ("score", "PLANS"),
-     ("db", "stats", "--db", "nowhere"), ("bench", "report", "x.json"), ("bench", "leaderboard", ".")],
-    ids=" ".join,
-)  # fmt: skip
+WRITERS_OF_DATA = (
+    *(("analyze", "SONG"), ("tag", "SONG"), ("plugins",), ("doctor",), ("generate", "SONG"), ("score", "PLANS")),
+    ("db", "stats", "--db", "nowhere"),
+    *(("bench", "report", "x.json"), ("bench", "leaderboard", "."), ("listen", "simulate", "--task", "retrieval")),
+)
+
+
+def test_every_command_that_writes_a_file_of_data_is_tried() -> None:
+    tried = {" ".join(command) for command in WRITERS_OF_DATA}
+    for words, parser in leaves(build()[0]):
+        for action in parser._actions:
+            if "-o" in action.option_strings and str(action.metavar).startswith(("FILE", "PAGE")):
+                assert words == "stretch" or any(f"{one} ".startswith(f"{words} ") for one in tried), words
+
+
+@pytest.mark.parametrize("command", WRITERS_OF_DATA, ids=" ".join)
 def test_data_replace_no_file_of_a_person(
     command: tuple[str, ...], pair: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -29,7 +29,7 @@ from mashkit.listen.mos import Score, opinion_scores
 from mashkit.listen.power import planted, power, rates
 from mashkit.listen.power import studies as simulated_studies
 from mashkit.listen.records import HEARD, PREFERRED, QUESTIONS, Answer, Page, PageKind, Sample
-from mashkit.listen.report import write_report
+from mashkit.listen.report import require_replaceable_report, write_report
 from mashkit.listen.simulate import TASKS, World, design, parse_effects, simulate
 from mashkit.listen.study import CHECK, Rules, Study
 from mashkit.listen.table import CODEBOOK, clips, comparisons, kept, long_table, ratings
@@ -590,6 +590,26 @@ def test_a_frozen_study_can_be_answered_by_simulated_raters(tmp_path: Path, caps
     assert any(one.system == CHECK for one in study.samples)
     assert data.systems == studies.SYSTEMS
     assert data.reference == studies.SYSTEMS[0]
+
+
+def test_files_of_a_person_are_not_replaced_by_answers_or_tables(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, made = tmp_path / "data.json", tmp_path / "made"
+    assert run("listen", "simulate", "--task", "generation", "--size", 2, "-o", data) == 0
+    for command in ("export", "export", "report"):
+        assert run("listen", command, data, "-o", made) == 0
+    require_replaceable_report(made)  # an earlier report is replaced
+    for path in made.iterdir():
+        path.unlink()
+    for command, name in (("export", "codebook.csv"), ("report", "tables.tex"), ("report", "figure4.svg")):
+        (made / name).write_text("Dear diary")
+        assert run("listen", command, data, "-o", made) == 1
+        assert f"{name} exists already" in capsys.readouterr().err
+        assert [(path.name, path.read_text()) for path in made.iterdir()] == [(name, "Dear diary")]
+        (made / name).unlink()
+    assert run("listen", "export", data, "--preferences", data) == 1
+    assert "the command reads it" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -9,16 +9,20 @@ from typing import Any, Literal, TypeAlias
 
 import attrs
 
-from mashkit.atomicfile import replacing, write_text
+from mashkit.atomicfile import replacing, require_no_other_kind, write_text
 from mashkit.bench.ranking import Metric
 from mashkit.bench.records import Entry
 from mashkit.bench.results import Result, require_pyarrow, value_names
-from mashkit.errors import UsageError, suggestion
+from mashkit.errors import OutputError, UsageError, suggestion
 from mashkit.pages import NONE, number
 from mashkit.pages.exports import csv_text, latex_table, one_line
+from mashkit.paths import is_file, path_text
+from mashkit.products import require_replaceable_text
 
 Format: TypeAlias = Literal["csv", "latex", "parquet"]
 FORMATS: tuple[Format, ...] = ("csv", "latex", "parquet")
+_KNOWN_BY = 3
+"""Number of columns by which an earlier export is recognized; the later ones depend on the metrics."""
 TABLE, TESTS, SCORES = "table", "tests", "scores"
 """Parts of the files' names: competitors by metrics, tests between competitors, and all rows."""
 
@@ -51,7 +55,7 @@ def export(result: Result, folder: Path, kind: Format, names: Sequence[str] = ()
     UsageError
         If there is no metric of a name.
     OutputError
-        If a file cannot be written.
+        If a file cannot be written, or one of these names is a file that mashkit did not write.
     MashkitError
         If Parquet needs pyarrow, which is not installed.
     """
@@ -61,15 +65,17 @@ def export(result: Result, folder: Path, kind: Format, names: Sequence[str] = ()
             raise UsageError(f"no metric is called {name!r}", suggestion(name, known))
     if kind == "latex":
         path = folder / f"{result.suite.name}.tex"
+        require_replaceable_text(path, "% .*; suite .*, finished ")
         write_text(path, latex(result, [known[name] for name in names]))
         return [path]
-    write, suffix = _WRITERS[kind]
-    paths = []
-    for name, columns in ((TABLE, table_of(result)), (TESTS, tests_of(result)), (SCORES, scores_of(result))):
-        path = folder / f"{result.suite.name}.{name}{suffix}"
+    write, require, suffix = _WRITERS[kind]
+    tables = {TABLE: table_of(result), TESTS: tests_of(result), SCORES: scores_of(result)}
+    made = {folder / f"{result.suite.name}.{name}{suffix}": columns for name, columns in tables.items()}
+    for path, columns in made.items():
+        require(path, columns.heads[:_KNOWN_BY])
+    for path, columns in made.items():
         write(columns, path)
-        paths.append(path)
-    return paths
+    return list(made)
 
 
 # ----------------------------------------------------------------------------------------------------------- columns
@@ -129,8 +135,11 @@ def _write_csv(columns: Columns, path: Path) -> None:
     write_text(path, csv_text(columns.heads, columns.rows))
 
 
+def _require_replaceable_csv(path: Path, heads: Sequence[str]) -> None:
+    require_replaceable_text(path, ",".join(heads))
+
+
 def _write_parquet(columns: Columns, path: Path) -> None:
-    require_pyarrow()
     import pyarrow
     import pyarrow.parquet
 
@@ -141,10 +150,29 @@ def _write_parquet(columns: Columns, path: Path) -> None:
         pyarrow.parquet.write_table(pyarrow.table(arrays, names=list(columns.heads)), written)
 
 
-_WRITERS: Mapping[str, tuple[Callable[[Columns, Path], None], str]] = {
-    "csv": (_write_csv, ".csv"),
-    "parquet": (_write_parquet, ".parquet"),
+def _require_replaceable_parquet(path: Path, heads: Sequence[str]) -> None:
+    require_pyarrow()
+    import pyarrow
+    import pyarrow.parquet
+
+    require_no_other_kind(path)
+    if not is_file(path):
+        return
+    try:
+        found = pyarrow.parquet.read_schema(path).names
+    except (OSError, pyarrow.ArrowException):
+        found = []
+    if tuple(found[: len(heads)]) != tuple(heads):
+        raise OutputError(
+            f"{path_text(path)} exists already, and mashkit did not write it", "name another folder with -o"
+        )
+
+
+_WRITERS: Mapping[str, tuple[Callable[[Columns, Path], None], Callable[[Path, Sequence[str]], None], str]] = {
+    "csv": (_write_csv, _require_replaceable_csv, ".csv"),
+    "parquet": (_write_parquet, _require_replaceable_parquet, ".parquet"),
 }
+"""Format → what writes a table, what refuses to replace another file, and the suffix."""
 
 
 def latex(result: Result, metrics: Sequence[Metric] = ()) -> str:

@@ -86,6 +86,7 @@ def _require_extra() -> None:
 # ------------------------------------------------------------------------------------------------------ simulate
 def _simulate(arguments: argparse.Namespace) -> int:
     from mashkit.cli.console import printed
+    from mashkit.cli.kits import require_output
     from mashkit.errors import UsageError
     from mashkit.listen.data import write_data
     from mashkit.listen.simulate import simulate
@@ -101,6 +102,7 @@ def _simulate(arguments: argparse.Namespace) -> int:
         return _power(arguments)
     if arguments.output is None:
         raise UsageError("listen simulate has nowhere to write", "give -o FILE, or --power")
+    require_output(arguments.output)
     study = _designs(arguments)(arguments.seed)
     data = simulate(study, _world(arguments, study), raters=arguments.raters, seed=arguments.seed,
                     reference=arguments.reference)  # fmt: skip
@@ -226,12 +228,14 @@ def _read(arguments: argparse.Namespace) -> Answered:
 
 
 def _export(arguments: argparse.Namespace) -> int:
+    from mashkit.cli.kits import require_output
     from mashkit.errors import UsageError
     from mashkit.listen.choices import preferences
     from mashkit.preferences import write_preferences
 
     if arguments.output is None and arguments.preferences is None:
         raise UsageError("listen export has nowhere to write", "give -o FOLDER, --preferences FILE or both")
+    require_output(arguments.preferences, arguments.study)
     data = _read(arguments)
     found = [] if arguments.preferences is None else preferences(data)
     paths = []
@@ -249,8 +253,9 @@ def _export(arguments: argparse.Namespace) -> int:
 def _report(arguments: argparse.Namespace) -> int:
     data = _read(arguments)
     from mashkit.listen.analysis import analyse
-    from mashkit.listen.report import write_report
+    from mashkit.listen.report import require_replaceable_report, write_report
 
+    require_replaceable_report(arguments.output)
     return _written(arguments, data, write_report(data, analyse(data), arguments.output))
 
 

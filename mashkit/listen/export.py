@@ -11,6 +11,7 @@ from mashkit.atomicfile import write_text
 from mashkit.listen.data import Answered, write_data
 from mashkit.listen.table import CODEBOOK
 from mashkit.pages.exports import csv_text
+from mashkit.products import require_replaceable_text
 
 ANSWERS, CODES, EXCLUSIONS, RECORDS = "answers.csv", "codebook.csv", "exclusions.csv", "records.json"
 STUDY_COLUMNS = {
@@ -33,7 +34,7 @@ def write_export(data: Answered, table: pd.DataFrame, folder: Path) -> list[Path
     Raises
     ------
     OutputError
-        If a file cannot be written.
+        If a file cannot be written, or one of these names is a file that mashkit did not write.
     """
     first = (data.study.hash, int(data.simulated))
     # pandas reads an empty cell as NaN, and whole numbers beside it become fractions: both are undone.
@@ -45,6 +46,9 @@ def write_export(data: Answered, table: pd.DataFrame, folder: Path) -> list[Path
         CODES: _csv(["column", "meaning"], {**STUDY_COLUMNS, **CODEBOOK}.items(), first),
         EXCLUSIONS: _csv(["rater", "rule", "reason"], rules, first),
     }
+    for name in made:
+        require_replaceable_text(folder / name, ",".join(STUDY_COLUMNS))
+    require_replaceable_text(folder / RECORDS)
     for name, text in made.items():
         write_text(folder / name, text)
     write_data(data, folder / RECORDS)

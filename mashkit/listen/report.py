@@ -11,9 +11,22 @@ from mashkit.listen.figures import SIMULATED, figure4
 from mashkit.listen.tables import Table, details, tables
 from mashkit.pages import filled, resource, text, text_rows
 from mashkit.pages.exports import latex_table, one_line
+from mashkit.products import require_replaceable_text
 
 PAGE, FIGURE, LATEX = "report.html", "figure4.svg", "tables.tex"
+_BEGINNINGS = {
+    PAGE: "<!doctype html",
+    FIGURE: '<svg xmlns="http://www.w3.org/2000/svg" [^>]* aria-label="Mean opinion scores',
+    LATEX: "% .*; study [0-9a-f]{64}",
+}
+"""File → regular expression by which an earlier report is recognized."""
 WHOSE = {"paper": "the paper's", "ours": "ours"}
+
+
+def require_replaceable_report(folder: Path) -> None:
+    """Raise OutputError if a file that mashkit did not write has the name of one of the report's files."""
+    for name, beginning in _BEGINNINGS.items():
+        require_replaceable_text(folder / name, beginning)
 
 
 def write_report(data: Answered, results: Results, folder: Path) -> list[Path]:
@@ -22,8 +35,9 @@ def write_report(data: Answered, results: Results, folder: Path) -> list[Path]:
     Raises
     ------
     OutputError
-        If a file cannot be written.
+        If a file cannot be written, or one of these names is a file that mashkit did not write.
     """
+    require_replaceable_report(folder)
     made = {PAGE: page(data, results), LATEX: latex(data, results)}
     if results.scores:
         made[FIGURE] = figure4(results.scores, simulated=data.simulated) + "\n"
