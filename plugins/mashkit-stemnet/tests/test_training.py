@@ -138,6 +138,17 @@ def test_a_full_pool_says_so(corpus: Path) -> None:
     assert small.parts == []
 
 
+def test_a_corpus_for_which_there_is_no_room_is_refused(corpus: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="room for 2 of 13 songs"):
+        training.train(tmp_path, training.TrainingConfig(room_s=50), corpus, [])
+
+
+def test_a_song_of_the_corpus_that_cannot_be_read_ends_the_training(tmp_path: Path) -> None:
+    (tmp_path / "song.0.npy").write_bytes(b"no array")
+    with pytest.raises(UsageError, match=r"song\.0\.npy cannot be read"):
+        training.train(tmp_path / "run", training.TrainingConfig(room_s=50), tmp_path, [])
+
+
 # --------------------------------------------------------------------------------------------------------- training
 @pytest.mark.slow
 def test_a_network_learns_a_batch(pool: Pool) -> None:

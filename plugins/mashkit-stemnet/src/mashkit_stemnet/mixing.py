@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mashkit.errors import UsageError
+from mashkit.paths import path_text
 from mashkit_spleeter_torch.masking import HOP, WINDOW
 from mashkit_stemnet.network import LEVEL
 from mashkit_stemnet.rendering import STEMS
@@ -60,6 +62,9 @@ class Pool:
         self.samples = torch.empty((2, int(seconds * SAMPLE_RATE)), dtype=torch.int16, device=device)
         self.used = 0
         self.parts: list[Part] = []
+        self.full = False
+        """Whether a song of the followed corpus had no room; then no more are added."""
+        self._failure: Exception | None = None
         self._lock = threading.Lock()
 
     def add(self, song: str, stems: Sequence[np.ndarray | None], *, real: bool) -> bool:
@@ -90,7 +95,18 @@ class Pool:
         """Add the songs of a rendered corpus in the background, also songs that are rendered later."""
         threading.Thread(target=self._follow, args=(folder,), daemon=True).start()
 
+    def check(self) -> None:
+        """Raise the exception that ended :meth:`follow`, if one did."""
+        if self._failure is not None:
+            raise self._failure
+
     def _follow(self, folder: Path) -> None:
+        try:
+            self._add_songs(folder)
+        except Exception as error:  # noqa: BLE001 — check raises it in the thread that waits for songs
+            self._failure = error
+
+    def _add_songs(self, folder: Path) -> None:
         known: set[str] = set()
         while True:
             for path in sorted(folder.glob("*.npy")):
@@ -98,7 +114,12 @@ class Pool:
                 if path.name in known or path.name.startswith("."):
                     continue
                 known.add(path.name)
-                if not self.add(path.name.partition(".")[0], list(np.load(path)), real=False):
+                try:
+                    stems = list(np.load(path))
+                except (OSError, ValueError) as error:
+                    raise UsageError(f"{path_text(path)} cannot be read: {error}", "remove it") from error
+                if not self.add(path.name.partition(".")[0], stems, real=False):
+                    self.full = True
                     return
             time.sleep(1.0)
 

@@ -213,7 +213,13 @@ def train(
     if not corpus.is_dir():
         raise UsageError(f"{corpus} holds no rendered songs", "make them with `mashkit stem-songs`")
     pool.follow(corpus)
-    while len(pool.parts) <= HELD_OUT:
+    while True:
+        pool.check()
+        full = pool.full  # looked at before the songs are counted, because the last ones may come in between
+        if len(pool.parts) > HELD_OUT:
+            break
+        if full:
+            raise UsageError(f"there is room for {len(pool.parts)} of {HELD_OUT + 1} songs", "give a larger --room")
         time.sleep(0.5)
     held = {part.song for part in pool.parts[:HELD_OUT]}
     spleeter = VocalMask(*networks(device), mask_extension="average")
@@ -226,6 +232,7 @@ def train(
     looked_at = [draw(pool, pool.parts[:HELD_OUT], Drawing(), size, chance) for chance in chances]
 
     def training(left_out: str | None) -> Sequence[Part]:
+        pool.check()
         return [part for part in list(pool.parts) if part.song not in held and part.song != left_out]
 
     def run(phase: _Phase) -> None:
@@ -237,7 +244,7 @@ def train(
     _go_on(folder, {**options, "songs": sorted(path.name for path in paths)})
     for path in paths:
         if not pool.add(path.name, read_song(path), real=True):
-            raise UsageError(f"there is no room for {path.name}", "give a larger room_s")
+            raise UsageError(f"there is no room for {path.name}", "give a larger --room")
     phases = [
         _Phase(
             f"fold-{path.name}", config.fold_seconds, config.tuning_rate, config.real,
