@@ -2,6 +2,8 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import attrs
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 import soundfile
 import torch
 
+from mashkit.cli import main
 from mashkit.errors import UsageError
 from mashkit.registry import Registry
 from mashkit_mashnet_train.recipes.scores import Chord, Excerpt, Note
@@ -225,6 +228,35 @@ def test_a_run_that_was_stopped_goes_on(corpus: Path, tmp_path: Path, monkeypatc
     base = load(tmp_path / "base.safetensors")
     assert base.training["steps"] == kept["step"]
     torch.testing.assert_close(base.weights["last.weight"], kept["averaged"]["last.weight"], atol=1e-3, rtol=1e-2)
+
+
+def test_songs_that_are_not_measured_are_trained_on(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained: dict[str, set[str]] = {}
+
+    def run(*given: Any) -> SimpleNamespace:
+        phase = given[2]
+        return SimpleNamespace(
+            go=lambda: trained.update({phase.name: {part.song for part in phase.parts() if part.real}})
+        )
+
+    monkeypatch.setattr(training, "HELD_OUT", 1)
+    monkeypatch.setattr(training, "LOOKS", 0)
+    monkeypatch.setattr(training, "_PhaseRun", run)
+    monkeypatch.setattr(training, "curves", lambda folder: iter(()))
+    for name in ("One", "Two"):
+        real_song(tmp_path / "songs" / name)
+    command = ["train-separator", "--corpus", corpus, "-o", tmp_path / "run", "--room", 400, "--device", "cpu"]
+    assert main([*map(str, command), "--songs", str(tmp_path / "songs"), "--only", "Two"]) == 0
+    assert trained == {"base": set(), "fold-Two": {"One"}, "all": {"One", "Two"}}
+    for given, told in (
+        (["--songs", str(tmp_path / "songs"), "--only", "Three"], "holds no song named Three"),
+        (["--only", "Two"], "--only chooses songs of --songs"),
+        (["--songs", str(tmp_path / "songs" / "One")], "holds no song (give a folder"),
+    ):
+        assert main([*map(str, command), *given]) == 2
+        assert told in capsys.readouterr().err
 
 
 def test_commands_are_there() -> None:

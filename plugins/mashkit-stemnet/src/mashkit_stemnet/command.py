@@ -106,7 +106,10 @@ def _configure_training(made: argparse.ArgumentParser) -> None:
         "without it, to measure the quality; the final network is trained on all of them",
     )  # fmt: skip
     made.add_argument(
-        "--only", action="append", metavar="TEXT", help="measure only songs with TEXT in their name; repeatable"
+        "--only",
+        action="append",
+        metavar="TEXT",
+        help="measure only songs with TEXT in their name; the final network still has all of them; repeatable",
     )
     made.add_argument(
         "-o", "--output", type=Path, required=True, metavar="RUN",
@@ -141,18 +144,25 @@ def _run_training(arguments: argparse.Namespace) -> int:
 
     from mashkit.errors import UsageError
     from mashkit.networks.devices import known_device
+    from mashkit.paths import path_text
     from mashkit_stemnet.training import TrainingConfig, curves, train
 
     if arguments.threads is not None:
         torch.set_num_threads(arguments.threads)
     songs: list[Path] = []
+    only = arguments.only or [""]
+    if arguments.only and arguments.songs is None:
+        raise UsageError("--only chooses songs of --songs", "give --songs too")
     if arguments.songs is not None:
         if not arguments.songs.is_dir():
             raise UsageError(f"{arguments.songs} is not a folder", "give a folder that holds a folder for each song")
-        wanted = arguments.only or [""]
-        songs = sorted(
-            path for path in arguments.songs.iterdir() if path.is_dir() and any(text in path.name for text in wanted)
-        )
+        songs = sorted(path for path in arguments.songs.iterdir() if path.is_dir())
+        if not any(text in path.name for path in songs for text in only):
+            raise UsageError(
+                f"{path_text(arguments.songs)} holds no song"
+                + (f" named {' or '.join(only)}" if arguments.only else ""),
+                "give a folder that holds a folder for each song",
+            )
     config = TrainingConfig(
         base_seconds=arguments.base_seconds, fold_seconds=arguments.fold_seconds, all_seconds=arguments.all_seconds,
         batch=arguments.batch, precision=arguments.precision, device=known_device(arguments.device),
@@ -163,7 +173,7 @@ def _run_training(arguments: argparse.Namespace) -> int:
         if not (arguments.quiet or arguments.json):
             print(json.dumps(told), flush=True)
 
-    train(arguments.output, config, arguments.corpus, songs, tell=tell)
+    train(arguments.output, config, arguments.corpus, songs, only=only, tell=tell)
     looks = list(curves(arguments.output))
     _say(arguments, {"run": str(arguments.output), "curves": looks}, f"{arguments.output / 'all.safetensors'}")
     return DONE

@@ -183,7 +183,7 @@ class _Phase:
 
 def train(
     folder: Path, config: TrainingConfig, corpus: Path, songs: Sequence[Path] | Callable[[], Sequence[Path]],
-    *, tell: Callable[[dict[str, Any]], None] = lambda told: None,
+    *, only: Sequence[str] = ("",), tell: Callable[[dict[str, Any]], None] = lambda told: None,
 ) -> None:  # fmt: skip
     """Train the base, the folds and the final network, and write checkpoints to ``folder``; resume a stopped run.
 
@@ -196,6 +196,8 @@ def train(
     songs : sequence of Path, or callable that returns one
         Folders of real songs' stems; a callable is called after the base is trained. Without songs there are no folds,
         and "all" trains the base further.
+    only : sequence of str
+        Only songs with one of these texts in their name have folds; all songs are trained on.
     tell : callable
         Called at each validation with phase, step, seconds, training loss, and the loss of each source on the held-out
         rendered songs.
@@ -251,6 +253,7 @@ def train(
             functools.partial(training, path.name), "base",
         )
         for path in paths
+        if any(text in path.name for text in only)
     ]  # fmt: skip
     phases.append(
         _Phase(
