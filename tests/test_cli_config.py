@@ -178,6 +178,54 @@ def test_a_file_that_is_wrong_is_named_with_the_way_out(config: Path, capsys: py
     assert main(["plugins", "--json", "-o", str(config.parent / "plugins.json")]) == 0
 
 
+def test_unset_keeps_what_it_does_not_know(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config.parent.mkdir()
+    config.write_text(
+        """colour = 2
+"a.b c" = "caf\\u00e9 \\u007f"
+when = [1979-05-27T07:32:00Z, 1979-05-27, 07:32:00]
+far = inf
+[future]
+x = 1
+"in it" = {y = [true, {z = -0.5}]}
+[stretcher]
+"odd key" = "\\"quoted\\""
+"""
+    )
+    due = tomllib.loads(config.read_text())
+    assert main(["config", "unset", "colour", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["settings"]["far"] == "inf"
+    del due["colour"]
+    assert tomllib.loads(config.read_text()) == due
+    for name in ("future", "a.b c", "stretcher.odd key"):
+        assert main(["config", "unset", name]) == 0
+    assert set(tomllib.loads(config.read_text())) == {"when", "far"}
+
+
+def test_what_toml_cannot_hold_leaves_the_file(config: Path) -> None:
+    settings.write({"jobs": 2})
+    before = config.read_text()
+    for value in (None, [None], "\udce9"):
+        with pytest.raises(UsageError, match="cannot be kept as a setting"):
+            settings.write({"scorer.mode": value})
+    assert config.read_text() == before
+
+
+@pytest.mark.usefixtures("config")
+@pytest.mark.parametrize("where", ["environment", "file"])
+def test_folders_may_be_below_the_home_folder(where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("MASHKIT_CACHE")
+    if where == "file":
+        settings.write({"cache": "~/kept", "db": "~/clips"})
+    else:
+        monkeypatch.setenv("MASHKIT_CACHE", "~/kept")
+        monkeypatch.setenv("MASHKIT_DB", "~/clips")
+    assert arguments("mash", "song.wav", "-o", "out").cache == tmp_path / "kept"
+    assert named_database(None) == tmp_path / "clips"
+    assert settings.default("db") == str(tmp_path / "clips")  # `audition` looks there
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh"])
 def test_completion_is_a_script_its_shell_reads(shell: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("shtab", reason="pip install 'mashkit[completion]'")

@@ -140,7 +140,7 @@ def _catalogs(arguments: argparse.Namespace) -> list[Catalog]:
     from mashkit.errors import MashkitError
 
     kept = settings.default("db")
-    named = [arguments.db, None if kept is None else Path(str(kept)), arguments.cache, default_cache()]
+    named = [arguments.db, None if kept is None else Path(kept), arguments.cache, default_cache()]
     found = []
     for path in dict.fromkeys(one for one in named if one is not None):
         if path != arguments.db and not (path / INDEX).is_file():

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mashkit.arguments import named_path
 from mashkit.audio.files import AUDIO_SUFFIXES, UNREADABLE_SUFFIXES, probe
 from mashkit.catalog import Catalog, MashupDB
 from mashkit.catalog.lone import VOICE, describe_lone
@@ -33,7 +32,7 @@ def named_database(path: Path | None) -> Path:
     kept = settings.default("db") if path is None else None
     if path is None and kept is None:
         raise UsageError("no songs are named", f"name sound files or folders, give --db FOLDER, or set {DB_VARIABLE}")
-    return path or named_path(str(kept))
+    return path or Path(kept)
 
 
 def opened(path: Path | None, *, write: bool) -> MashupDB:

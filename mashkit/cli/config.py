@@ -48,8 +48,22 @@ def _rows() -> list[dict[str, Any]]:
             value, origin = kept[name], file
         else:
             value, origin = built_in.get(name), "built in"
-        rows.append({"name": name, "value": value, "from": origin, "meaning": settings.NAMES.get(name, "an option")})
+        rows.append(
+            {"name": name, "value": _plain(value), "from": origin, "meaning": settings.NAMES.get(name, "an option")}
+        )
     return rows
+
+
+def _plain(value: Any) -> Any:
+    """Return a value of TOML as JSON has it: dates, times and infinite numbers become text."""
+    import math
+
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return list(map(_plain, value))
+    known = isinstance(value, str | int | None) or (isinstance(value, float) and math.isfinite(value))
+    return value if known else str(value)
 
 
 def _list(arguments: argparse.Namespace) -> int:
@@ -147,7 +161,7 @@ def _unset(arguments: argparse.Namespace) -> int:
     kept, removed = _without_options_of_another(name, before, left)
     settings.write(kept)
     if arguments.json:
-        print_json({"name": name, "settings": kept, "removed": removed})
+        print_json({"name": name, "settings": _plain(kept), "removed": removed})
     _say_removed(removed)
     return DONE
 

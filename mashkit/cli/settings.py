@@ -6,6 +6,7 @@ Only the command line reads the file: a program in Python does the same on every
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import re
@@ -20,7 +21,7 @@ from mashkit.arguments import CACHE_VARIABLE, named_path
 from mashkit.cli.actions import COMPONENT_KINDS, DB_VARIABLE
 from mashkit.errors import UsageError, suggestion
 from mashkit.licences import POLICIES
-from mashkit.paths import path_text
+from mashkit.paths import encodable, path_text
 
 CONFIG_VARIABLE = "MASHKIT_CONFIG"
 """Environment variable: the file of settings, in place of the platform's."""
@@ -103,40 +104,62 @@ def require(name: str, value: Any) -> None:
 
 
 def write(settings: Mapping[str, Any]) -> None:
-    """Replace the file by one with these settings; raises OutputError if it cannot be written."""
-    from mashkit.atomicfile import write_text
-
-    plain = {name: value for name, value in settings.items() if "." not in name and name not in COMPONENT_KINDS}
-    lines = [f"{name} = {_toml(value)}" for name, value in sorted(plain.items())]
-    for kind in COMPONENT_KINDS:
-        table = {"name": settings[kind]} if kind in settings else {}
-        table |= {name.partition(".")[2]: value for name, value in settings.items() if name.startswith(f"{kind}.")}
-        if table:
-            lines += ["", f"[{kind}]", *(f"{name} = {_toml(value)}" for name, value in table.items())]
-    write_text(config_file(), "\n".join(["# Written by `mashkit config`; to be edited at will.", *lines, ""]))
-
-
-def _toml(value: Any) -> str:
-    """Return a value as TOML: JSON's texts, finite numbers, truth values and lists of them are TOML as well.
+    """Replace the file by one with these settings, also with unknown ones.
 
     Raises
     ------
     UsageError
-        If the value is null, an object, infinite or no number.
+        If TOML cannot hold a value.
+    OutputError
+        If the file cannot be written.
     """
-    from mashkit.errors import UsageError
+    from mashkit.atomicfile import write_text
 
+    plain: dict[str, Any] = {}
+    tables: dict[str, dict[str, Any]] = {kind: {} for kind in COMPONENT_KINDS}
+    for name, value in settings.items():
+        kind, dot, option = name.partition(".")
+        if kind in tables:
+            tables[kind][option if dot else "name"] = value
+        else:
+            plain[name] = value
+    lines = [f"{_key(name)} = {_toml(value)}" for name, value in sorted(plain.items())]
+    for kind, table in tables.items():
+        if table:
+            lines += ["", f"[{kind}]", *(f"{_key(name)} = {_toml(value)}" for name, value in table.items())]
+    text = encodable("\n".join(["# Written by `mashkit config`; to be edited at will.", *lines, ""]))
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False).replace("\x7f", "\\u007f")
-        tomllib.loads(f"value = {text}")
+        tomllib.loads(text)
     except ValueError as error:
-        raise UsageError(f"{value!r} cannot be kept as a setting", "give a number, a text or a list") from error
-    return text
+        raise UsageError(f"this cannot be kept as a setting: {error}", "give a number, a text or a list") from error
+    write_text(config_file(), text)
+
+
+def _toml(value: Any) -> str:
+    """Return a value that TOML has; raises UsageError for any other, such as null."""
+    if isinstance(value, bool | str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # JSON's texts are TOML as well
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, datetime.date | datetime.time):
+        return value.isoformat()
+    if isinstance(value, list):
+        return f"[{', '.join(map(_toml, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{_key(name)} = {_toml(one)}' for name, one in value.items())}}}"
+    raise UsageError(f"{value!r} cannot be kept as a setting", "give a number, a text or a list")
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _toml(name)
 
 
 def default(name: str) -> Any:
-    """Return the setting of that name from its environment variable or from the file; None if neither has it."""
+    """Return the setting of that name from its environment variable or from the file; None if neither has it.
+
+    A folder's "~" is the home folder.
+    """
     variable = VARIABLES.get(name)
-    if variable is not None and os.environ.get(variable):
-        return os.environ[variable]
-    return read().get(name)
+    given = os.environ.get(variable) if variable is not None else None
+    value = given or read().get(name)
+    return str(named_path(value)) if variable is not None and value is not None else value

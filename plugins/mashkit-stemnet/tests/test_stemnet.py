@@ -187,6 +187,11 @@ def test_a_checkpoint_comes_back(tmp_path: Path) -> None:
     assert found.stems["drums"].peak == 0.0  # an untrained network masks nothing
 
 
+def test_a_checkpoint_may_lie_below_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert Registry().create("separator", "stemnet", {"checkpoint": "~/x"}).checkpoint == tmp_path / "x"  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize("content", [b"PK\x03\x04pickled", b"\x80\x02pickled", b"nothing", b""])
 def test_no_checkpoint_is_refused(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"

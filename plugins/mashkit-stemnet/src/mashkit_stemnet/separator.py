@@ -17,7 +17,7 @@ from torch import Tensor
 from mashkit.audio.buffers import AudioBuffer, pieces, resampled, settle, weighted_sum
 from mashkit.components import ComponentInfo, cost_only, whole
 from mashkit.interfaces import Separator
-from mashkit.models import file_sha256
+from mashkit.models import file_sha256, optional_path
 from mashkit.networks.checkpoints import CheckpointError
 from mashkit.networks.devices import DEVICE, Each, OnDevice, known_device, steady_inference
 from mashkit.types import Audio, StemSet
@@ -57,7 +57,7 @@ class StemNetSeparator(OnDevice, Separator):
         "cpu", "cuda", "cuda:<number>" or "mps"; "auto" takes the first available of CUDA, MPS and CPU.
     threads : int, optional
         CPU threads that separate, ≥ 1, each a segment of 11.9 s; by default torch's own setting.
-    checkpoint : str, optional
+    checkpoint : path, optional
         A file that `mashkit train-separator` wrote, in place of the weights in the package.
     """
 
@@ -67,26 +67,23 @@ class StemNetSeparator(OnDevice, Separator):
     threads: int | None = attrs.field(
         default=None, validator=attrs.validators.optional(whole(1)), metadata=cost_only(1, 2, 3)
     )
-    checkpoint: str | None = attrs.field(
-        default=None, validator=attrs.validators.optional(attrs.validators.instance_of(str))
-    )
+    checkpoint: Path | None = attrs.field(default=None, converter=optional_path)
 
     def weights(self) -> Mapping[str, str]:
         """Return the files of weights and their hashes, which are verified before use."""
         if self.checkpoint is None:
             return {**SHA256, _PACKAGED.name: SHIPPED[1]}
-        return {**SHA256, Path(self.checkpoint).name: _sha256(Path(self.checkpoint))}
+        return {**SHA256, self.checkpoint.name: _sha256(self.checkpoint)}
 
     def trained_on(self) -> tuple[str, ...]:
         """Return the real songs that the checkpoint says it was trained on."""
-        training = load(_PACKAGED if self.checkpoint is None else Path(self.checkpoint)).training
+        training = load(self.checkpoint or _PACKAGED).training
         return tuple(training.get("songs", {}).get("real", ()))
 
     def _separate(self, mix: Audio) -> StemSet:
         native = resampled(mix, SAMPLE_RATE)
         device = torch.device(self.device)
-        given = Path(self.checkpoint) if self.checkpoint is not None else None
-        network = _network(given, device)
+        network = _network(self.checkpoint, device)
         with steady_inference(self.device, self.threads) as each:
             vocal_mask = VocalMask(*networks(device), mask_extension="average")
             found = _walk(native, vocal_mask, network, device, each)
