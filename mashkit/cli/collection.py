@@ -32,7 +32,7 @@ def named_database(path: Path | None) -> Path:
     kept = settings.default("db") if path is None else None
     if path is None and kept is None:
         raise UsageError("no songs are named", f"name sound files or folders, give --db FOLDER, or set {DB_VARIABLE}")
-    return path or Path(kept)
+    return path or Path(str(kept))
 
 
 def opened(path: Path | None, *, write: bool) -> MashupDB:
