@@ -380,6 +380,32 @@ class TestTrailing(OfAnalyzers):
 
 
 @attrs.define(kw_only=True, eq=False)
+class OneBeat(Wrapped):
+    def changed(self, found: Analysis, mix: Audio) -> Analysis:
+        return attrs.evolve(found, beats=None if found.beats is None else found.beats[-3:-2])
+
+
+@caught_by("test_beats_of_a_band")
+class TestOneBeat(OfAnalyzers):
+    mutant = OneBeat
+
+
+@attrs.define(kw_only=True, eq=False)
+class TwoOfThreeBetween(Wrapped):
+    """Lies between the beats, and leaves out every third."""
+
+    def changed(self, found: Analysis, mix: Audio) -> Analysis:
+        if found.beats is None or found.tempo is None:
+            return found
+        return attrs.evolve(found, beats=np.delete(found.beats, np.s_[::3]) + 30 / found.tempo)
+
+
+@caught_by("test_beats_lie_on_beats_not_between")
+class TestTwoOfThreeBetween(OfAnalyzers):
+    mutant = TwoOfThreeBetween
+
+
+@attrs.define(kw_only=True, eq=False)
 class OffBeat(Wrapped):
     def changed(self, found: Analysis, mix: Audio) -> Analysis:
         if found.beats is None or found.tempo is None:
@@ -904,6 +930,29 @@ class TestSharedScorer(OfScorers):
 
 
 @attrs.define(kw_only=True, eq=False)
+class Loading(Loudness):
+    """Loads a table on first use, and another thread takes what is there of it."""
+
+    table: list[float] | None = None
+
+    def options(self) -> dict[str, Any]:
+        return {}
+
+    def one(self, mashup: Mashup) -> Score:
+        if self.table is None:
+            self.table = []
+            for _ in range(3):
+                time.sleep(0.02)
+                self.table.append(1.0)
+        return Score(sum(self.table))
+
+
+@caught_by("test_threads")
+class TestLoading(OfScorers):
+    mutant = Loading
+
+
+@attrs.define(kw_only=True, eq=False)
 class Indescribable(Loudness):
     def options(self) -> dict[str, Any]:
         return {"filter": self}
@@ -1144,6 +1193,20 @@ class OverItself(Drawn):
 @caught_by("test_songs_are_as_promised")
 class TestOverItself(OfGenerators):
     mutant = OverItself
+
+
+@attrs.define(kw_only=True, eq=False)
+class TakingClipsForSongs(Drawn):
+    def _plan(
+        self, clips: Sequence[Clip], *, condition: Condition, count: int, seed: int, vocal: str | None
+    ) -> Iterator[MashupPlan]:
+        named = [attrs.evolve(clip, song=clip.id) for clip in clips]
+        return self.inner.plan(named, condition=condition, count=count, seed=seed, vocal=vocal)
+
+
+@caught_by("test_songs_are_as_promised")
+class TestTakingClipsForSongs(OfGenerators):
+    mutant = TakingClipsForSongs
 
 
 @attrs.define(kw_only=True, eq=False)

@@ -161,6 +161,7 @@ class AnalyzerContract(ComponentContract):
         truth = cast("np.ndarray[Any, np.dtype[np.float64]]", song[1].beats)
         halves = np.sort(np.concatenate([truth, truth[:-1] + np.diff(truth) / 2]))  # a double tempo is allowed here
         distances = np.abs(found.beats[:, None] - halves[None]).min(axis=1)
+        assert len(found.beats) > len(truth) / 3
         assert np.mean(distances < 0.07) > 0.9
 
     @sanity
@@ -168,7 +169,8 @@ class AnalyzerContract(ComponentContract):
         if found.beats is None:
             pytest.skip("provides no beats")
         truth = cast("np.ndarray[Any, np.dtype[np.float64]]", song[1].beats)
-        if not 0.8 < len(found.beats) / len(truth) < 1.25:
+        counted = len(found.beats) / len(truth)
+        if any(0.8 < counted / octave < 1.25 for octave in (0.5, 2)):
             pytest.skip("counts in halves or doubles")
         distances = np.abs(found.beats[:, None] - truth[None]).min(axis=1)
         assert np.mean(distances < 0.07) > 0.9
@@ -236,4 +238,4 @@ class AnalyzerContract(ComponentContract):
             assert abs(octaves - round(octaves)) < 0.03
 
     def test_threads(self, subject: Analyzer, song: tuple[Audio, Analysis]) -> None:
-        self._assert_threads_agree(subject, lambda: subject.analyze(song[0]), lambda one, other: one == other)
+        self._assert_threads_agree(subject, lambda one: one.analyze(song[0]), lambda one, other: one == other)

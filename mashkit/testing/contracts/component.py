@@ -6,6 +6,7 @@ import concurrent.futures
 import functools
 import json
 import pickle
+import threading
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, TypeVar
@@ -135,10 +136,18 @@ class ComponentContract:
     def _outcome(self, subject: Component) -> dict[str, npt.NDArray[np.float64]]:
         """Return the component's results for a fixed input, as numbers."""
 
-    def _assert_threads_agree(self, subject: Component, work: Any, same: Any) -> None:
+    def _assert_threads_agree(self, subject: Component, work: Callable[[Any], Any], same: Any) -> None:
+        """Check that two threads with one new instance get what ``subject`` alone gets, from its first use on."""
         if not subject.info.thread_safe:
             pytest.skip("not declared thread-safe")
-        alone = work()
+        alone = work(subject)
+        fresh = self.create()  # because what is loaded on first use is loaded once
+        both = threading.Barrier(2)
+
+        def together() -> Any:
+            both.wait(timeout=60)
+            return work(fresh)
+
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
-            for future in [pool.submit(work) for _ in range(4)]:
+            for future in [pool.submit(together) for _ in range(4)]:
                 assert same(future.result(), alone)

@@ -102,7 +102,7 @@ class ScorerContract(ComponentContract):
     def test_threads(self, subject: Scorer, mashups: list[Mashup]) -> None:
         self._assert_threads_agree(
             subject,
-            lambda: [score.value for score in subject.score(mashups)],
+            lambda one: [score.value for score in one.score(mashups)],
             lambda one, other: one == pytest.approx(other, rel=1e-5),
         )
 

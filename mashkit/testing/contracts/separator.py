@@ -98,4 +98,4 @@ class SeparatorContract(ComponentContract):
         def same(one: StemSet, other: StemSet) -> bool:
             return all(np.array_equal(one.stems[name].samples, other.stems[name].samples) for name in one.stems)
 
-        self._assert_threads_agree(subject, lambda: subject.separate(noise), same)
+        self._assert_threads_agree(subject, lambda one: one.separate(noise), same)

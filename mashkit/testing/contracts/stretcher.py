@@ -208,6 +208,6 @@ class StretcherContract(ComponentContract):
         audio = signals.chord_progression(seconds=2.0)
         self._assert_threads_agree(
             subject,
-            lambda: subject.stretch(audio, speed=0.93, semitones=-2.0),
+            lambda one: one.stretch(audio, speed=0.93, semitones=-2.0),
             lambda one, other: np.array_equal(one.samples, other.samples),
         )
