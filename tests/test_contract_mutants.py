@@ -11,7 +11,11 @@ from types import ModuleType
 
 import pytest
 
+from mashkit.errors import UsageError
+from mashkit.synthetic.source import SyntheticSource
 from mashkit.testing import StretcherContract
+from mashkit.testing.mashups import mashup_of
+from mashkit.types import Key
 
 HERE = Path(__file__).parent
 
@@ -95,3 +99,9 @@ def test_only_sanity_checks_may_be_expected_to_fail() -> None:
     (mark,) = [mark for mark in excused.test_pitch.pytestmark if mark.name == "xfail"]  # type: ignore[attr-defined]
     assert mark.kwargs == {"reason": "detunes", "strict": True}
     assert not [mark for mark in StretcherContract.test_pitch.pytestmark if mark.name == "xfail"]  # type: ignore[attr-defined]
+
+
+def test_a_change_of_no_role_is_refused() -> None:
+    songs = SyntheticSource([(Key(9, "minor"), 120.0)], bars=2)
+    with pytest.raises(UsageError, match="'harmony' is no role"):
+        mashup_of(songs, songs.clips[0], harmony={"semitones": 2})

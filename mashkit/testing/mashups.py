@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 
 from mashkit.components import ComponentInfo
+from mashkit.errors import UsageError
 from mashkit.interfaces import Stretcher
 from mashkit.mashup import ClipSource, Mashup
 from mashkit.rendering.renderer import Renderer
@@ -92,6 +93,11 @@ def mashup_of(
     **changes : mapping or None
         Role ("harmonic") → changed fields of its layer (``{"semitones": 2}``); None leaves the layer out.
 
+    Raises
+    ------
+    UsageError
+        If a change is of no role.
+
     Examples
     --------
     >>> import mashkit as mk
@@ -102,6 +108,9 @@ def mashup_of(
     >>> mashup.roles, mashup.plan.layer(mk.Role.HARMONIC).semitones
     ((<Role.VOCAL: 'vocal'>, <Role.HARMONIC: 'harmonic'>), 1.0)
     """
+    for name in changes:
+        if name not in {role.value for role in Role}:
+            raise UsageError(f"{name!r} is no role", f"give {', '.join(Role)}")
     layers = [
         Layer(**{"role": role, "clip_id": clip.id, **(changes.get(role.value) or {})})
         for role in Role
