@@ -9,6 +9,7 @@ from pathlib import Path
 
 import mashkit as mk
 from mashkit.catalog.lone import VOICE, describe_lone
+from mashkit.paths import absolute, path_text
 
 SONGS = Path(__file__).parent / "songs"
 
@@ -18,7 +19,7 @@ def main(voice, key, tempo, downbeat, songs=SONGS, output="best-backing"):
     described = describe_lone(Path(voice), VOICE, key=key, tempo=tempo, downbeat=downbeat)
     kit = mk.Kit()
     catalog = kit.catalog(songs, described=[described])
-    clip = next(clip for clip in catalog.clips if clip.source == str(voice))
+    clip = next(clip for clip in catalog.clips if clip.source == path_text(absolute(voice)))
     best = kit.rank(kit.generate(catalog, vocal=clip.id, count=50, seed=1), top=3)
     for one in best:
         backing = {one.mashup.clips[layer.role].title for layer in one.mashup.plan.layers[1:]}
