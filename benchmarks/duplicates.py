@@ -34,6 +34,7 @@ from mashkit.audio.files import AUDIO_SUFFIXES, load, resample, save
 from mashkit.catalog.protocols.multitrack import Multitrack
 from mashkit.catalog.songs import find_songs, title_of
 from mashkit.cli.actions import positive
+from mashkit.errors import UsageError
 from mashkit.features.soundprint import SAME, Shelf, Soundprint, likeness, shelved, soundprint
 from mashkit.rendering.output import environment
 from mashkit.synthetic.signals import chord_progression
@@ -65,6 +66,8 @@ WAYS: dict[str, tuple[str, list[str]]] = {
     "1 % faster, mono, mp3 48 kbps": ("mp3", ["-af", FASTER, "-ac", "1", "-b:a", "48k"]),
 }
 EXCERPT_S = 30.0
+SHORTEST_S = 1.5 * EXCERPT_S
+"""Length of the shortest sound of which there is an excerpt."""
 ASKED = 10_000
 """Songs of the shelf whose speed is measured."""
 
@@ -102,15 +105,17 @@ def total(stems: Sequence[Audio]) -> Audio:
 
 
 def changed(audio: Audio, folder: Path) -> Iterator[tuple[str, Audio]]:
-    """Yield a sound as it is (way ""), then changed in every way; what is in the folder already is not made again."""
+    """Yield a sound as it is (way ""), then changed in every way; what the folder has of it is not made again."""
     folder.mkdir(parents=True, exist_ok=True)
     whole = folder / "whole.wav"  # float, because a decoded MP3 may exceed full scale
-    if not whole.exists():
-        save(whole, resample(audio, 44_100))  # the speed is changed by saying another rate
-    original = load(whole)
+    original = resample(audio, 44_100)  # the speed is changed by saying another rate
+    if not (whole.exists() and np.array_equal(load(whole).samples, original.samples)):
+        for way, (suffix, _) in WAYS.items():
+            (folder / f"{way}.{suffix}").unlink(missing_ok=True)
+        save(whole, original)
     yield "", original
     for way, (suffix, options) in WAYS.items():
-        if way == EXCERPTED and original.duration < 1.5 * EXCERPT_S:
+        if way == EXCERPTED and original.duration < SHORTEST_S:
             continue
         made = folder / f"{way}.{suffix}"
         if not made.exists():
@@ -191,12 +196,17 @@ def main() -> None:
     parser.add_argument("--multitracks", type=Path, nargs="*", default=[], metavar="FOLDER")
     parser.add_argument("--pop909", type=Path, metavar="TAR")
     parser.add_argument("--groove", type=Path, metavar="TAR")
-    parser.add_argument("--seconds", type=float, metavar="S", help="take so much of each song; default: all of it")
+    parser.add_argument(
+        "--seconds", type=float, metavar="S",
+        help=f"take so much of each song, at least {SHORTEST_S:g}; default: all of it",
+    )  # fmt: skip
     parser.add_argument(
         "--made", type=Path, metavar="FOLDER", help="keep the changed sounds there, and use those there"
     )
     parser.add_argument("--rendered", type=positive, default=60, metavar="N", help="pieces; default: %(default)s")
     arguments = parser.parse_args()
+    if arguments.seconds is not None and not arguments.seconds >= SHORTEST_S:
+        raise UsageError(f"--seconds is {arguments.seconds:g}", f"give {SHORTEST_S:g} or more, which has an excerpt")
     result = measured(arguments)
     folder = HERE / "results"
     text = json.dumps(result, ensure_ascii=False, separators=(",", ":"))

@@ -1,4 +1,4 @@
-"""The scripts of benchmarks/ that judge networks: no network is judged by its own songs, and mistakes are one line."""
+"""The scripts of benchmarks/: no network is judged by its own songs, nothing old is measured, mistakes are one line."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from mashkit.errors import MashkitError, UsageError
+from mashkit.synthetic import signals
 from mashkit_mashnet import checkpoint
 from mashkit_mashnet.frontend import LOG_FREQUENCY
 from mashkit_mashnet_train.example_store import ExampleRecord, ExampleStore, ExampleWriter
@@ -30,13 +31,14 @@ def scripts() -> Iterator[dict[str, ModuleType]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(SCRIPTS)
         patch.setenv("OMP_NUM_THREADS", "1")  # the scripts set it
+        import duplicates
         import generation
         import networks
         import script
         import table1
 
-        yield {one.__name__: one for one in (generation, networks, script, table1)}
-        for name in ("generation", "networks", "script", "table1"):
+        yield {one.__name__: one for one in (duplicates, generation, networks, script, table1)}
+        for name in ("duplicates", "generation", "networks", "script", "table1"):
             del sys.modules[name]
 
 
@@ -205,3 +207,25 @@ def test_controlled_answers_are_kept_and_compared_with_their_like(scripts: dict[
     assert [(one["steps"], one.get("controlled")) for one in found["runs"]] == [(2, {"auc": 9}), (2, None)]
     with pytest.raises(UsageError, match=r"kept\.json answered other questions: not the same controlled \(rules\)"):
         table1.require_same_questions(Path("kept.json"), "mine", earlier, {**earlier, "controlled": {"rules": 6}})
+
+
+def test_copies_of_another_sound_are_made_again(
+    scripts: dict[str, ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def make(command: list[Any], check: bool) -> None:
+        made.append(command[-1].name)
+        command[-1].write_bytes((tmp_path / "whole.wav").read_bytes())
+
+    made: list[str] = []
+    monkeypatch.setattr(scripts["duplicates"], "WAYS", {"as it is": ("wav", [])})
+    monkeypatch.setattr(scripts["duplicates"].subprocess, "run", make)
+    for seconds, count in ((1.0, 1), (1.0, 1), (2.0, 2)):
+        found = [sound.duration for _, sound in scripts["duplicates"].changed(signals.noise(seconds), tmp_path)]
+        assert (found, len(made)) == ([seconds, seconds], count)
+
+
+def test_too_few_seconds_for_an_excerpt_are_refused_at_once(
+    scripts: dict[str, ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    due = "duplicates.py: --seconds is 30 (give 45 or more, which has an excerpt)\n"
+    assert told(scripts, "duplicates", monkeypatch, capsys, "--songs", tmp_path, "--seconds", 30) == (2, due)
