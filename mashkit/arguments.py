@@ -102,6 +102,21 @@ def named_json(path: Path, fix: str) -> Any:
         raise UsageError(f"{path_text(path)} is not JSON: {error}", fix) from error
 
 
+def json_or_text(text: str) -> Any:
+    """Return an option's value as JSON, or as the text itself if it is not JSON.
+
+    Examples
+    --------
+    >>> from mashkit.arguments import json_or_text
+    >>> json_or_text("true"), json_or_text("[1, 2]"), json_or_text("spectral")
+    (True, [1, 2], 'spectral')
+    """
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):  # also a number of too many digits, and brackets that are too deep
+        return text
+
+
 def require(name: str, value: object, kind: type[T] | tuple[type[T], ...], fix: str) -> T:
     """Return an argument's value; raises UsageError with ``fix`` unless the value is a ``kind``."""
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):

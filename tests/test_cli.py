@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import io
 import json
 import os
 import subprocess
@@ -21,9 +22,11 @@ from light import QUICKEST
 from mashkit.audio import mixing
 from mashkit.catalog.scanning import Found
 from mashkit.cli import main
+from mashkit.cli.console import print_json, print_table
 from mashkit.cli.eachfile import of_each
+from mashkit.cli.kits import seeded_kit
 from mashkit.cli.parser import build
-from mashkit.errors import OutputError
+from mashkit.errors import OutputError, UsageError
 from mashkit.testing import signals
 from mashkit.timing.beats import beat_error
 from mashkit.types import Audio, Key, Role
@@ -267,6 +270,11 @@ def test_no_two_compatible_songs(pair: list[Path], tmp_path: Path, capsys: pytes
         (["stretch", "SONG", "--time-map", "TEXT", "-o", "OUT/x.flac"], 2, "text.mp3 is not JSON"),
         (["audition", "NOWHERE"], 2, "is no folder"),
         (["unknown"], 2, "invalid choice"),
+        (["generate", "SONG", "--list-clips", "-o", "OUT"], 2, "--list-clips with --output"),
+        (["generate", "--list-conditions", "-o", "OUT"], 2, "--list-conditions with --output"),
+        (["generate", "SONG", "--list-clips", "--count", "2"], 2, "--list-clips with --count"),
+        (["generate", "SONG", "--list-clips", "--negative-shares", "1", "0", "0"], 2, "with --negative-shares"),
+        (["generate", "SONG", "--list-clips", "--list-conditions"], 2, "--list-clips with --list-conditions"),
         (["analyze", "SONG", "--nope"], 2, "mashkit analyze: error: unrecognized arguments: --nope"),
         ([], 2, "usage"),
     ],
@@ -619,11 +627,49 @@ def test_seed_is_used_where_there_is_chance_and_noted_where_there_is_none(
     assert "uses no random numbers" in capsys.readouterr().err
 
 
+def test_the_parts_of_a_composite_get_the_seed(capsys: pytest.CaptureFixture[str]) -> None:
+    def scorer(name: str, *more: str) -> dict[str, Any]:
+        given = build()[0].parse_args(["score", "x", "--songs", "x", "--scorer", name, "--seed", "5", *more])
+        return seeded_kit(given, "scorer").scorer.options()
+
+    assert scorer("loudness+random") == {"random.seed": 5}
+    assert scorer("cached:random") == {"seed": 5}
+    assert scorer("rank(loudness,2*(loudness+cached:random))") == {"loudness+cached:random.cached:random.seed": 5}
+    assert capsys.readouterr().err == ""
+    with pytest.raises(UsageError, match=r"--seed 5 with -O scorer\.seed=3"):
+        scorer("random", "-O", "scorer.seed=3")
+    with pytest.raises(UsageError, match=r"--seed 5 with -O scorer\.random\.seed=3"):
+        scorer("loudness+random", "-O", "scorer.random.seed=3")
+    assert scorer("random", "-O", "scorer.seed=5") == {"seed": 5}
+    assert scorer("cached:loudness") == {}
+    assert "uses no random numbers" in capsys.readouterr().err
+
+
 def test_lists_can_be_written(tmp_path: Path) -> None:
     for command in ("plugins", "doctor"):
         assert run(command, "-o", tmp_path / f"{command}.json") == 0
     assert json.loads((tmp_path / "plugins.json").read_text())["components"]
     assert json.loads((tmp_path / "doctor.json").read_text())["checks"]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8", "UTF8"])
+def test_json_is_json_in_every_encoding(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.BytesIO()
+    stdout = io.TextIOWrapper(written, encoding, "backslashreplace", write_through=True)
+    with monkeypatch.context() as patched:
+        patched.setattr("sys.stdout", stdout)
+        print_json({"path": "café-😀.ogg", "bytes": "\udce9"})
+    text = written.getvalue().decode(encoding)
+    assert json.loads(text) == {"path": "café-😀.ogg", "bytes": "\\xe9"}
+    assert ("é" in text) == (encoding[:3].lower() == "utf")
+
+
+def test_a_table_in_a_pipe_is_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    paths = [f"/{'long/' * 100}{number}.flac" for number in range(2)]
+    print_table(("path", "what"), [(path, "w " * 200 + "end") for path in paths])
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert head.split() == ["path", "what"]
+    assert [(line.split()[0], line.split()[-1]) for line in lines] == [(path, "end") for path in paths]
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

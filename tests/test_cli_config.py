@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from mashkit.builtin.local import LocalExecutor
 from mashkit.cli import main, settings
 from mashkit.cli.collection import named_database
 from mashkit.cli.kits import kit_of, require
@@ -200,6 +201,17 @@ x = 1
     for name in ("future", "a.b c", "stretcher.odd key"):
         assert main(["config", "unset", name]) == 0
     assert set(tomllib.loads(config.read_text())) == {"when", "far"}
+
+
+@pytest.mark.usefixtures("config")
+def test_jobs_are_only_for_executors_that_have_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.write({"jobs": 2})
+    monkeypatch.setattr(LocalExecutor, "options", lambda _: {"num_cpus": None})
+    kit = kit_of(arguments("mash", "song.wav", "-o", "out"))
+    assert isinstance(kit.executor, LocalExecutor)
+    assert kit.executor.jobs is None
+    with pytest.raises(UsageError, match=r"--jobs 3: executor 'local' has no option 'jobs' .*num_cpus"):
+        kit_of(arguments("mash", "song.wav", "-o", "out", "--jobs", "3"))
 
 
 def test_what_toml_cannot_hold_leaves_the_file(config: Path) -> None:

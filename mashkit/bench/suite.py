@@ -12,7 +12,7 @@ from typing import Any
 
 import attrs
 
-from mashkit.arguments import named_text, parts_of
+from mashkit.arguments import json_or_text, named_text, parts_of
 from mashkit.bench.records import SuiteRecord, names_files
 from mashkit.bench.registered import installed, tasks
 from mashkit.bench.tables import SuiteError, from_table
@@ -92,10 +92,7 @@ def _pair(text: str, where: str, fix: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not name or not equals:
         raise SuiteError(f"{where}: {text!r}", fix)
-    try:
-        return name, json.loads(value)
-    except json.JSONDecodeError:
-        return name, value
+    return name, json_or_text(value)
 
 
 @attrs.frozen(kw_only=True)

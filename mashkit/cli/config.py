@@ -94,14 +94,13 @@ def _get(arguments: argparse.Namespace) -> int:
 
 
 def _set(arguments: argparse.Namespace) -> int:
-    from mashkit.arguments import named_path
+    from mashkit.arguments import json_or_text, named_path
     from mashkit.cli import settings
-    from mashkit.cli.kits import value_of
     from mashkit.paths import absolute, path_text
 
     name = arguments.name
     plain = name in settings.NAMES and name not in ("jobs", "quiet")
-    value = arguments.value if plain else value_of(arguments.value)
+    value = arguments.value if plain else json_or_text(arguments.value)
     settings.require(name, value)
     if name in ("cache", "db"):
         value = path_text(absolute(named_path(value)))  # because commands run in other folders, too

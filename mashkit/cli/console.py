@@ -18,10 +18,15 @@ def status_of(results: Sequence[object], failures: Sequence[object]) -> int:
 
 
 def print_json(data: Any) -> None:
-    """Print data as JSON."""
+    """Print data as JSON, which is only ASCII where standard output is not UTF-8."""
+    import codecs
+    import json
+
     from mashkit.atomicfile import as_json
 
-    print(as_json(data))
+    text = as_json(data)
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    print(text if codecs.lookup(encoding).name == "utf-8" else json.dumps(json.loads(text), indent=2))
 
 
 def give(data: Any, arguments: argparse.Namespace) -> bool:
@@ -51,8 +56,8 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> No
     table = rich.table.Table(*headings, box=None, pad_edge=False, header_style="bold")
     for row in rows:
         table.add_row(*(rich.markup.escape(printable(str(cell))) for cell in row))
-    # A pipe has no width, and a program that reads it expects one line per row, so the table is wide.
-    console = rich.console.Console(width=None if sys.stdout.isatty() else 240)
+    # A pipe has no width, and a program that reads it expects one line per row, so nothing is cut or wrapped.
+    console = rich.console.Console(width=None if sys.stdout.isatty() else sys.maxsize)
     console.print(table, highlight=False)
 
 

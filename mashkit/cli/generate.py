@@ -70,6 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
     from mashkit.timing import metre
     from mashkit.types import key_facts
 
+    _require_only_listing(arguments)
     kit = kit_of(arguments)
     if arguments.list_conditions:
         require(kit, arguments, "generator")
@@ -124,6 +125,18 @@ def run(arguments: argparse.Namespace) -> int:
         say(f"{report.drawn[condition]} of the {recipe.counts[condition]} {condition} plans asked for: {reason}")
     missing = report.failure is not None or any(report.drawn[condition] == 0 for condition in recipe.counts)
     return PARTLY if missing else status
+
+
+def _require_only_listing(arguments: argparse.Namespace) -> None:
+    """Raise UsageError if a list is asked for with an option that only drawing plans uses."""
+    from mashkit.errors import UsageError
+
+    listing = next((one for one in ("list_clips", "list_conditions") if getattr(arguments, one)), None)
+    drawing = ("output", "count", "positives", "negatives", "unlabelled", "negative_shares", "list_conditions")
+    for name in drawing:
+        if listing is not None and name != listing and getattr(arguments, name) not in (None, False):
+            option, other = (f"--{one.replace('_', '-')}" for one in (listing, name))
+            raise UsageError(f"{option} with {other}", f"leave out one: {option} prints a list, and draws nothing")
 
 
 def _recipe(kit: Kit, arguments: argparse.Namespace) -> Recipe:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import argparse
 import contextlib
 import difflib
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mashkit.arguments import json_or_text
 from mashkit.atomicfile import require_possible_folder, require_writable_folder
 from mashkit.catalog.excerpts import LONGEST_S, SHORTEST_S, ExcerptPolicy
 from mashkit.cli import settings
 from mashkit.cli.actions import COMPONENT_KINDS
 from mashkit.cli.console import say
+from mashkit.components import Component
+from mashkit.composite import CACHED, is_composite
 from mashkit.errors import MashkitError, OutputError, PlanError, UsageError
 from mashkit.licences import fits
 from mashkit.paths import path_text, without_links
@@ -37,14 +39,6 @@ PRESETS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 of a kind, the first that works here is taken, else the last."""
 
 
-def value_of(text: str) -> Any:
-    """Read an option's value as JSON ("true", "0.5", "[1, 2]"), or as plain text if it is not JSON."""
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text
-
-
 def kit_of(arguments: argparse.Namespace) -> Kit:
     """Return the kit of the arguments; a missing choice is from the preset, the settings, or the built-in defaults."""
     given = {kind: name for kind in COMPONENT_KINDS if (name := getattr(arguments, kind, None)) is not None}
@@ -55,9 +49,25 @@ def kit_of(arguments: argparse.Namespace) -> Kit:
     options = {kind: values for kind, values in options_of(arguments).items() if kind in COMPONENT_KINDS}
     for kind, values in _kept_options(arguments).items():
         options[kind] = {**values, **options.get(kind, {})}
-    if jobs is not None:
-        options["executor"] = {"jobs": jobs, **options.get("executor", {})}
+    kit = Kit(**chosen, options=options, finish=_finish(arguments))
+    if jobs is None or not _takes_jobs(kit, given=getattr(arguments, "jobs", None)):
+        return kit
+    options["executor"] = {"jobs": jobs, **options.get("executor", {})}
     return Kit(**chosen, options=options, finish=_finish(arguments))
+
+
+def _takes_jobs(kit: Kit, *, given: int | None) -> bool:
+    """Return whether the executor has a number of processes; raises UsageError if it has none and --jobs was given."""
+    try:
+        known = kit.executor.options()
+    except MashkitError:
+        return True  # the error is said where the executor is used
+    if "jobs" not in known and given is not None:
+        raise UsageError(
+            f"--jobs {given}: executor {kit.chosen['executor']!r} has no option 'jobs'",
+            f"leave it out, or set what it has with -O executor.OPTION=VALUE: {', '.join(known)}",
+        )
+    return "jobs" in known
 
 
 def _kept_options(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
@@ -221,20 +231,43 @@ def options_of(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
                 f"-O {text}: this command uses no {kind!r}",
                 f"{f'did you mean {near[0]}.{option}? ' if near else ''}it uses: {', '.join(kinds)}",
             )
-        options.setdefault(kind, {})[option] = value_of(value)
+        options.setdefault(kind, {})[option] = json_or_text(value)
     return options
 
 
 def seeded_kit(arguments: argparse.Namespace, kind: str) -> Kit:
-    """Return the kit with --seed as an option of the component of ``kind``; print a message if it has no seed."""
+    """Return the kit with --seed as an option of the component of ``kind``, of a composite's parts that have one.
+
+    A message says if there is no seed.
+
+    Raises
+    ------
+    UsageError
+        If -O gives another seed.
+    """
     kit = require(kit_of(arguments), arguments, kind)
     if arguments.seed is None:
         return kit
-    if "seed" not in getattr(kit, kind).options():
+    names = _seeds(getattr(kit, kind))
+    if not names:
         say(f"{kind} {kit.chosen[kind]!r} uses no random numbers, so --seed has no effect")
         return kit
-    arguments.options.append(f"{kind}.seed={arguments.seed}")
+    given = options_of(arguments).get(kind, {})
+    for name in names:
+        if given.get(name, arguments.seed) != arguments.seed:
+            raise UsageError(f"--seed {arguments.seed} with -O {kind}.{name}={given[name]}", "give one of the two")
+        arguments.options.append(f"{kind}.{name}={arguments.seed}")
     return require(kit_of(arguments), arguments, kind)
+
+
+def _seeds(component: Component) -> list[str]:
+    """Return the names of a component's options for seeds: "seed", or those of a composite's parts ("random.seed")."""
+    name = component.info.name
+    if not is_composite(name):
+        return ["seed"] if "seed" in component.options() else []
+    # What "cached:" stores takes its options as they are.
+    found = ((part.info.name, seed) for part in component.members() for seed in _seeds(part))
+    return [seed if name.startswith(CACHED) else f"{part}.{seed}" for part, seed in found]
 
 
 def require_output(path: Path | None, *read: Path, dry_run: bool = False) -> None:

@@ -71,8 +71,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _chosen(arguments: argparse.Namespace) -> list[Chosen]:
-    from mashkit.arguments import parts_of
-    from mashkit.cli.kits import value_of
+    from mashkit.arguments import json_or_text, parts_of
     from mashkit.errors import UsageError
     from mashkit_taste.features import Chosen
 
@@ -85,7 +84,7 @@ def _chosen(arguments: argparse.Namespace) -> list[Chosen]:
         name, dot, option = target.rpartition(".")
         if not (equals and dot and option) or name not in options:
             raise UsageError(f"--scorer-option {text}", f"write NAME.OPTION=VALUE; the names are {', '.join(names)}")
-        options[name][option] = value_of(value)
+        options[name][option] = json_or_text(value)
     return [Chosen(name, options[name]) for name in names]
 
 
