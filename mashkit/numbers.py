@@ -35,7 +35,8 @@ def python_number(value: Any) -> Any:
 def plain_number(value: Any) -> Any:
     """Convert an attrs field: return a number as a float, and what is no number as it is, for the validator to refuse.
 
-    Text and booleans are no numbers. −0.0 becomes 0.0, because the two are equal and written otherwise.
+    Text, booleans, and whole numbers larger than any float are no numbers. −0.0 becomes 0.0, because the two are equal
+    and written otherwise.
 
     Examples
     --------
@@ -47,7 +48,7 @@ def plain_number(value: Any) -> Any:
         return value + 0.0
     try:
         return value if isinstance(value, (str, bytes)) or _is_boolean(value) else float(value) + 0.0
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return value
 
 

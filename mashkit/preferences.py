@@ -21,6 +21,7 @@ import attrs
 from mashkit.arguments import named_text
 from mashkit.atomicfile import write_text
 from mashkit.errors import MashkitError, PlanError, suggestion
+from mashkit.numbers import plain_number
 from mashkit.paths import path_text
 from mashkit.types import MashupPlan, frozen_mapping
 
@@ -145,7 +146,8 @@ class Preference:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    number = plain_number(value)
+    return isinstance(value, (int, float)) and type(number) is float and math.isfinite(number)
 
 
 def read_preferences(path: Path) -> list[Preference]:

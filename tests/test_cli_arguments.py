@@ -9,6 +9,7 @@ import attrs
 import pytest
 
 import mashkit as mk
+from mashkit.arguments import json_or_text
 from mashkit.catalog import MashupDB
 from mashkit.cli import main
 from mashkit.errors import OptionError, PlanError
@@ -103,6 +104,18 @@ def test_a_mistake_in_a_plan_is_named_where_it_is(tmp_path: Path) -> None:
     found = read_plans([tmp_path / "plans.jsonl"])
     assert found.plans == (plan,)
     assert [one["line"] for one in found.failures] == [f"{tmp_path / 'plans.jsonl'}, line 1"]
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, "9" * 5000, f'{{"format": {"9" * 5000}}}'], ids=["deep", "many digits", "in an object"]
+)
+def test_json_that_python_does_not_read_is_no_fault_of_mashkit(text: str, tmp_path: Path) -> None:
+    from mashkit.cli.planfile import read_plans
+
+    (tmp_path / "plan.json").write_text(text)
+    with pytest.raises(PlanError, match=r"plan\.json.*: a plan is not JSON"):
+        read_plans([tmp_path / "plan.json"])
+    assert json_or_text(text) == text
 
 
 def test_a_line_of_a_plan_ends_where_json_says(tmp_path: Path) -> None:

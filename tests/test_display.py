@@ -116,6 +116,12 @@ def test_a_mashup_without_beats_is_shown_too(mashup: Mashup) -> None:
     assert "&lt;b&gt;&amp;" in shown
 
 
+def test_a_minute_has_sixty_seconds() -> None:
+    times = (0.04, 9.96, 59.94, 59.97, 75.3, 119.96, 3600.0)
+    shown = ["0:00.0", "0:10.0", "0:59.9", "1:00.0", "1:15.3", "2:00.0", "60:00.0"]
+    assert [pages.clock(time) for time in times] == shown
+
+
 def test_text_cannot_be_markup() -> None:
     assert display.text('<a href="x">\udcff') == "&lt;a href=&quot;x&quot;&gt;?"
     assert "<i>" not in pages.table(["<i>"], pages.text_rows([["<i>", "<i>"]])) + display.facts({"<i>": "<i>"})

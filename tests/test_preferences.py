@@ -78,6 +78,7 @@ def test_a_plan_is_as_mashkit_mash_saves_it() -> None:
         ({"strength": 0}, "strength is 0"),
         ({"strength": -1}, "strength is -1"),
         ({"strength": True}, "strength is True"),
+        ({"strength": 10**400}, "strength is 1000"),
         ({"strength": float("nan")}, "strength is nan"),
         ({"strength": "2"}, "strength is '2'"),
         ({"source": ""}, "source is ''"),

@@ -343,6 +343,12 @@ def test_nobody_changes_the_generator_of_a_plan() -> None:
     assert plan.generator["options"]["max_shift"] == 3
 
 
+def test_a_number_larger_than_any_float_is_refused() -> None:
+    plan = MashupPlan(condition="matched", layers=[VOCAL], duration_s=1, seed=0).to_dict()
+    with pytest.raises(PlanError, match="duration"):
+        MashupPlan.from_dict(plan | {"duration_s": 10**400})
+
+
 # ---------------------------------------------------------------------------------------------------------- scores
 def test_score_refuses() -> None:
     for value, scale in ((float("nan"), "ordinal"), (1.5, "probability"), (0.5, "percent")):

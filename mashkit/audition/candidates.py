@@ -264,6 +264,6 @@ def written_scores(folder: Path) -> tuple[str, dict[str, Score]]:
             for one in data["mashups"]
             if isinstance(one.get("score"), dict)
         }
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, MashkitError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, MashkitError):
         return "", {}  # `mashkit render` writes no scores, and an older mashkit wrote them in another form
     return str(name), scores

@@ -170,7 +170,7 @@ def read_manifest(folder: Path | str) -> Manifest:
             f"{folder} holds no finished export",
             f"give the folder of a finished export; `mashkit db export -o {folder}` makes one",
         ) from error
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise CatalogError(f"{path} cannot be read: {error}", _FIX) from error
 
 

@@ -181,7 +181,7 @@ def licence_beside(path: Path) -> str:
     if is_file(labels):
         try:
             data = json.loads(labels.read_text(encoding="utf-8-sig"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             data = None  # the file belongs to another program
         if isinstance(data, dict) and isinstance(data.get("licence"), str):
             return str(data["licence"])

@@ -61,9 +61,11 @@ def _read(path: Path) -> tuple[list[MashupPlan], list[tuple[str, PlanError]]]:
     name = path_text(path)
     try:
         json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also a number of too many digits, and brackets that are too deep
         lines = text.split("\n")  # not splitlines(), which ends a line also at characters that JSON may contain
         if not any(map(_is_object, lines)):  # it is no file of a plan a line, but one plan with a mistake
+            if not isinstance(error, json.JSONDecodeError):
+                raise PlanError(f"{name}: a plan is not JSON: {error}") from error
             place = f"{name}, line {error.lineno}"
             raise PlanError(f"{place}: a plan is not JSON: {error.msg}, column {error.colno}") from error
         parts = [(f"{name}, line {number}", line) for number, line in enumerate(lines, 1) if line.strip()]
@@ -82,5 +84,5 @@ def _is_object(line: str) -> bool:
     """Return whether a line alone is a JSON object."""
     try:
         return isinstance(json.loads(line), dict)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return False

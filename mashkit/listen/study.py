@@ -338,7 +338,7 @@ def read(folder: Path) -> Study:
     except (FileNotFoundError, NotADirectoryError) as error:
         what = f"is no study: it has no {STUDY_FILE}" if folder.is_dir() else "is no folder"
         raise UsageError(f"{path_text(folder)} {what}", "give the folder that mashkit listen new made") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise StudyError(f"{path_text(path)} cannot be read: {error}", "restore it from a copy") from error
     if not isinstance(data, dict):
         raise StudyError(f"{path_text(path)} holds no study", "make one: mashkit listen new")

@@ -37,7 +37,8 @@ def number(value: float | None, digits: int = 0) -> str:
 
 def clock(seconds: float) -> str:
     """Return a time as minutes and seconds: 75.3 is "1:15.3"."""
-    return f"{int(seconds // 60)}:{seconds % 60:04.1f}"
+    minutes, tenths = divmod(round(seconds * 10), 600)  # rounded first, because 59.97 is "1:00.0"
+    return f"{minutes}:{tenths / 10:04.1f}"
 
 
 def script_json(data: Any) -> str:

@@ -391,7 +391,7 @@ class MashupPlan:
         """Return the plan of the text of :meth:`to_json` or of a `plan.json`; raises PlanError as :meth:`from_dict`."""
         try:
             data = json.loads(text)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise PlanError(f"a plan is not JSON: {error}", "give what `mashkit generate` wrote") from error
         return cls.from_dict(data)
 

@@ -18,6 +18,7 @@ import attrs
 import numpy as np
 
 from mashkit.errors import AnalysisError, LabelError
+from mashkit.numbers import plain_number
 from mashkit.paths import is_file
 from mashkit.types import Analysis, Key
 
@@ -201,7 +202,7 @@ def read_notes(path: Path) -> SongNotes:
         return SongNotes()
     try:
         data: Any = json.loads(_text(path))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise LabelError(
             path, getattr(error, "lineno", None), f"is not JSON: {error}", "check commas and quotes"
         ) from None
@@ -211,10 +212,8 @@ def read_notes(path: Path) -> SongNotes:
     tempo = data.get("bpm")
     if tempo is not None and (isinstance(tempo, bool) or not isinstance(tempo, int | float) or not 20 <= tempo <= 400):
         raise LabelError(path, None, f"bpm is {tempo!r}", "give a number from 20 to 400")
-    downbeat = data.get("downbeat")
-    if downbeat is not None and (
-        isinstance(downbeat, bool) or not isinstance(downbeat, int | float) or not 0 <= downbeat < math.inf
-    ):
+    downbeat = plain_number(data.get("downbeat"))
+    if downbeat is not None and not (type(downbeat) is float and 0 <= downbeat < math.inf):
         raise LabelError(path, None, f"downbeat is {downbeat!r}", "give seconds from the song's start")
     try:
         key = None if data.get("key") is None else Key.parse(str(data["key"]))
