@@ -628,8 +628,10 @@ def test_seed_is_used_where_there_is_chance_and_noted_where_there_is_none(
 
 
 def test_the_parts_of_a_composite_get_the_seed(capsys: pytest.CaptureFixture[str]) -> None:
+    parser, _ = build()
+
     def scorer(name: str, *more: str) -> dict[str, Any]:
-        given = build()[0].parse_args(["score", "x", "--songs", "x", "--scorer", name, "--seed", "5", *more])
+        given = parser.parse_args(["score", "x", "--songs", "x", "--scorer", name, "--seed", "5", *more])
         return seeded_kit(given, "scorer").scorer.options()
 
     assert scorer("loudness+random") == {"random.seed": 5}

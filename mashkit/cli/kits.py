@@ -256,7 +256,8 @@ def seeded_kit(arguments: argparse.Namespace, kind: str) -> Kit:
     for name in names:
         if given.get(name, arguments.seed) != arguments.seed:
             raise UsageError(f"--seed {arguments.seed} with -O {kind}.{name}={given[name]}", "give one of the two")
-        arguments.options.append(f"{kind}.{name}={arguments.seed}")
+        # Another list, because the one without any -O belongs to the parser.
+        arguments.options = [*arguments.options, f"{kind}.{name}={arguments.seed}"]
     return require(kit_of(arguments), arguments, kind)
 
 
