@@ -83,7 +83,9 @@ LIBRARY: Mapping[str, tuple[str, str, Names]] = {
                 "ComponentError", "UnknownComponent", "DuplicateComponent", "BrokenPlugin", "ComponentUnavailable",
                 "OptionError", "ComponentFailed", "ContractViolation", "Unforeseen", "PluginWarning",
             ),
-            "mashkit.errors": ("contained", "nearest", "require_packages", "said_of", "raised", "place_of", "suggestion"),
+            "mashkit.errors": (
+                "contained", "nearest", "require_packages", "said_of", "raised", "place_of", "suggestion",
+            ),
         },
     ),
     "testing": (
