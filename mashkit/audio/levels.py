@@ -82,9 +82,10 @@ def loudness(audio: Audio) -> float | None:
 
 def channels_cancel(audio: Audio) -> bool:
     """Return whether the sum of two channels is nearly silent but the channels are not: their phases are opposite."""
-    if audio.channels != 2:
-        return False
-    _, covariance = _moments(audio)
+    return audio.channels == 2 and _cancel(_moments(audio)[1])
+
+
+def _cancel(covariance: npt.NDArray[np.float64]) -> bool:
     powers, together = float(covariance.trace()), float(covariance.sum())
     # If one channel is dead, the sum is the other channel, so its power is not below this limit.
     return powers > 0 and together < 2 * powers * 10 ** (-CANCELLED_DB / 10)
@@ -93,7 +94,7 @@ def channels_cancel(audio: Audio) -> bool:
 def _moments(audio: Audio) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Return the mean of each channel, shape (channels,), and their covariance, shape (channels, channels).
 
-    The powers of what is heard are those about the means, because a constant offset makes no sound.
+    Powers are measured about the means, because a constant offset makes no sound.
     """
     frames = max(1, audio.frames)
     means: npt.NDArray[np.float64] = np.sum(
@@ -128,18 +129,18 @@ def complaints(audio: Audio) -> list[str]:
         Any sample rate and number of channels; at least one frame.
     """
     found = []
-    means, covariance = _moments(audio)
     if is_silent(audio, QUIET_DB):
         level = loudest_second_db(audio)
         if level < SILENCE_DB:
             return [f"is silent: even its loudest second has {_db(level)}"]
         found.append(f"is very quiet: even its loudest second has {_db(level)}; it was made louder for the analysis")
+    means, covariance = _moments(audio)
     if audio.channels == 2:
         left, right = covariance.diagonal()
         for name, own, other in (("left", left, right), ("right", right, left)):
             if own < other * 10 ** (-DEAD_DB / 10):
                 found.append(f"has no sound in its {name} channel")
-    if channels_cancel(audio):
+    if audio.channels == 2 and _cancel(covariance):
         found.append(
             "has channels of opposite phase: their sum is almost silent, so their difference was analysed; "
             "invert one of them"

@@ -53,7 +53,7 @@ def kit_of(arguments: argparse.Namespace) -> Kit:
     if jobs is None or not _takes_jobs(kit, given=getattr(arguments, "jobs", None)):
         return kit
     options["executor"] = {"jobs": jobs, **options.get("executor", {})}
-    return Kit(**chosen, options=options, finish=_finish(arguments))
+    return Kit(**chosen, options=options, finish=_finish(arguments), registry=kit.registry)
 
 
 def _takes_jobs(kit: Kit, *, given: int | None) -> bool:
@@ -286,8 +286,8 @@ def require_output(path: Path | None, *read: Path, dry_run: bool = False) -> Non
     Raises
     ------
     OutputError
-        If the file cannot be written, is one of the files that are read, or is not a file that mashkit wrote. A device
-        or a pipe is none, either.
+        If the file cannot be written, is one of the files that are read, is a device or a pipe, or is not a file that
+        mashkit wrote.
     """
     if path is None:
         return
