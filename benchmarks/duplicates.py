@@ -68,6 +68,8 @@ WAYS: dict[str, tuple[str, list[str]]] = {
 EXCERPT_S = 30.0
 SHORTEST_S = 1.5 * EXCERPT_S
 """Length of the shortest sound of which there is an excerpt."""
+FEWEST = 4
+"""Fewest songs: two that choose a threshold, and two that show what it does."""
 ASKED = 10_000
 """Songs of the shelf whose speed is measured."""
 
@@ -238,6 +240,8 @@ def measured(arguments: argparse.Namespace) -> dict[str, Any]:
             for way, audio in changed(sounds["mix"], folder):
                 copies.append((title, way, soundprint(audio)))
         print(title, flush=True)
+    if len(mixes) < FEWEST:
+        raise UsageError(f"{len(mixes)} songs were found", f"give {FEWEST} or more, each of another title")
     pieces = list(rendered(arguments.pop909, arguments.groove, arguments.rendered)) if arguments.pop909 else []
     titles = list(mixes)
     originals = {title: sound for title, way, sound in copies if not way}
@@ -309,6 +313,8 @@ def page(result: dict[str, Any]) -> str:
     ]  # fmt: skip
     for way in WAYS:
         rows = [one for one in result["positives"] if one["way"] == way]
+        if not rows:  # of songs that are all too short, there are no excerpts
+            continue
         found = sum(one["same"] for one in rows)
         lowest = min(one["agreement"] for one in rows)
         lines.append(f"| {way} | {found} | {len(rows)} | {lowest:.2f} | {sum(one['looked_up'] for one in rows)} |")

@@ -1,12 +1,15 @@
-"""Run a script of this folder so that it prints a mistake of the user in one line, without a traceback."""
+"""What the scripts of this folder share: mistakes are told in one line, and results are replaced as a whole."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
+
+RESULTS = Path(__file__).parent / "results"
 
 
 def run_script(main: Callable[[], int | None]) -> NoReturn:
@@ -25,7 +28,23 @@ def run_script(main: Callable[[], int | None]) -> NoReturn:
             raise
         print(f"{Path(sys.argv[0]).name}: cannot read or write {error.filename}: {error.strerror}", file=sys.stderr)
         status = FAILED
+    except ImportError as error:
+        print(f"{Path(sys.argv[0]).name}: {error} (install the package that has it)", file=sys.stderr)
+        status = WRONG_USAGE
     raise SystemExit(status or 0)
+
+
+def write_results(path: Path, data: Any, page: str, *, indent: int | None = None) -> None:
+    """Write a script's results as JSON at ``path``, and its page beside it as ``.md``; each file is replaced whole.
+
+    ``path`` ends with ``.json``. Without ``indent`` the JSON has no spaces.
+    """
+    # Imported here, as in run_script.
+    from mashkit.atomicfile import write_text
+
+    text = json.dumps(data, ensure_ascii=False, indent=indent, separators=(",", ":") if indent is None else None)
+    write_text(path, text + "\n")
+    write_text(path.with_suffix(".md"), page)
 
 
 def existing_folder(text: str) -> Path:
