@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import os
 import resource
 import subprocess
@@ -28,7 +27,7 @@ from typing import Any
 os.environ["OMP_NUM_THREADS"] = "1"  # before anything that counts processors is imported
 
 import numpy as np
-from script import run_script
+from script import RESULTS, run_script, write_results
 
 from mashkit.audio.files import AUDIO_SUFFIXES, load, resample, save
 from mashkit.catalog.protocols.multitrack import Multitrack
@@ -40,7 +39,6 @@ from mashkit.rendering.output import environment
 from mashkit.synthetic.signals import chord_progression
 from mashkit.types import Audio, Key, Role
 
-HERE = Path(__file__).parent
 FASTER, SLOWER = "asetrate=44541,aresample=44100", "asetrate=43659,aresample=44100"
 EXCERPTED = "30 s of it"
 WAYS: dict[str, tuple[str, list[str]]] = {
@@ -210,10 +208,7 @@ def main() -> None:
     if arguments.seconds is not None and not arguments.seconds >= SHORTEST_S:
         raise UsageError(f"--seconds is {arguments.seconds:g}", f"give {SHORTEST_S:g} or more, which has an excerpt")
     result = measured(arguments)
-    folder = HERE / "results"
-    text = json.dumps(result, ensure_ascii=False, separators=(",", ":"))
-    (folder / "duplicates.json").write_text(text + "\n", encoding="utf-8")
-    (folder / "duplicates.md").write_text(page(result), encoding="utf-8")
+    write_results(RESULTS / "duplicates.json", result, page(result))
     print(page(result))
 
 

@@ -27,7 +27,7 @@ from typing import Any
 
 import attrs
 import numpy as np
-from script import existing_folder, run_script
+from script import RESULTS, existing_folder, run_script, write_results
 
 from mashkit.audio.files import load, resample
 from mashkit.bench.labelled import Labels, read_demo, read_multitracks, read_ultrastar
@@ -40,7 +40,6 @@ from mashkit.rendering.output import environment
 from mashkit.timing.beats import tempo_of_beats
 from mashkit.types import Analysis, Audio, Key, Times
 
-HERE = Path(__file__).parent
 SEED = 1
 ON_LINES = 0.5
 """Length of the mean of the syllables' places between every fourth line, as unit vectors weighted by how long they are
@@ -379,12 +378,9 @@ def main() -> None:
         result["mixed_up"] = mixed_up(archive)
         print(page(result), flush=True)
     if arguments.write:
-        folder = HERE / "results"
         # Messages about wrong labels are long, and left out because the page shows those about true labels only.
         kept = [{name: one[name] for name in one if name != "said" or one["kind"] == "true"} for one in result["rows"]]
-        text = json.dumps(result | {"rows": kept}, ensure_ascii=False, separators=(",", ":"))
-        (folder / "labels.json").write_text(text + "\n", encoding="utf-8")
-        (folder / "labels.md").write_text(page(result), encoding="utf-8")
+        write_results(RESULTS / "labels.json", result | {"rows": kept}, page(result))
 
 
 if __name__ == "__main__":

@@ -9,20 +9,18 @@ Prints a table, and with --write keeps it as benchmarks/results/listening_simula
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
 from typing import Any
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before anything that counts processors is imported
 
 import attrs
-from script import run_script
+from script import RESULTS, run_script, write_results
 
 from mashkit.cli.actions import positive
 from mashkit.listen.analysis import TESTS, Finding
@@ -31,7 +29,6 @@ from mashkit.listen.power import ALPHA, Rate, planted, rates, studies
 from mashkit.listen.simulate import PAPER_SYSTEMS, TASKS, World, design, simulate
 from mashkit.rendering.output import environment
 
-RESULTS = Path(__file__).parent / "results"
 CHUNK = 20
 """Studies that a process simulates at a time."""
 SCREENINGS: Mapping[str, tuple[tuple[int, int, float | None], ...]] = {
@@ -280,8 +277,7 @@ def main() -> None:
     result = measured(arguments.studies, arguments.jobs)
     print(table(result))
     if arguments.write:
-        (RESULTS / "listening_simulation.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-        (RESULTS / "listening_simulation.md").write_text(table(result), encoding="utf-8")
+        write_results(RESULTS / "listening_simulation.json", result, table(result), indent=1)
 
 
 if __name__ == "__main__":

@@ -24,12 +24,12 @@ from typing import Any
 
 import attrs
 import numpy as np
-from script import run_script
+from script import RESULTS, run_script
 
+from mashkit.atomicfile import write_text
 from mashkit.timing.metre import LEAST_CONFIDENCE
 from mashkit_madmom.bars import CLEARER, confidence
 
-HERE = Path(__file__).parent
 VOICES = "a voice alone"
 OFFERED = (5, 6, 7)
 SAME_LENGTH = 0.04
@@ -147,7 +147,7 @@ def main() -> None:
     result = measured(json.loads(arguments.rows.read_text(encoding="utf-8")))
     print(page(result))
     if arguments.write:
-        (HERE / "results" / "metre.md").write_text(page(result), encoding="utf-8")
+        write_text(RESULTS / "metre.md", page(result))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from typing import Any
 os.environ["OMP_NUM_THREADS"] = "1"  # before anything that counts processors is imported
 
 import numpy as np
-from script import run_script
+from script import RESULTS, run_script, write_results
 
 from mashkit.catalog import Catalog
 from mashkit.catalog.database import MashupDB
@@ -30,7 +30,6 @@ from mashkit.rendering.output import environment
 from mashkit.testing.mashups import Shelf, mashup_of
 from mashkit.types import Audio, Clip, Role
 
-HERE = Path(__file__).parent
 SECONDS = 18.0
 SILENCE_S = 2.0
 TAKEN_S = 24.0
@@ -108,12 +107,11 @@ def main() -> None:
     result = {"clips": len(clips), "songs": len({clip.song for clip in clips}), "scorers": found}
     print(json.dumps(result, indent=1))
     if arguments.write:
-        path = HERE / "results" / "shortcuts.json"
+        path = RESULTS / "shortcuts.json"
         kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"collections": {}}
         kept["collections"][arguments.write] = result
         kept["environment"] = environment()
-        path.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        path.with_suffix(".md").write_text(page(kept["collections"]), encoding="utf-8")
+        write_results(path, kept, page(kept["collections"]), indent=1)
 
 
 def preferences(versions: Mapping[str, list[float]]) -> dict[str, float]:

@@ -17,7 +17,6 @@ alone, with the recipe of any version; ``--before SUNG PLAYED`` gives the table 
 from __future__ import annotations
 
 import argparse
-import json
 import time
 import warnings
 from collections.abc import Sequence
@@ -26,7 +25,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from script import run_script
+from script import RESULTS, run_script, write_results
 
 from mashkit.cli.actions import positive
 from mashkit.types import Audio
@@ -36,7 +35,6 @@ from mashkit_mashnet_train.recipes.scores import Excerpt, Note, groove, pop909
 from mashkit_mashnet_train.recipes.sound import SAMPLE_RATE, SUNG, arrange, monophonic
 
 Floats = npt.NDArray[np.float64]
-RESULTS = Path(__file__).parent / "results"
 WINDOW_S = 3.0
 
 
@@ -212,8 +210,7 @@ def main() -> None:
     page = markdown(result)
     print(page)
     if arguments.write:
-        (RESULTS / "singers.json").write_text(json.dumps(result, indent=2) + "\n")
-        (RESULTS / "singers.md").write_text(page)
+        write_results(RESULTS / "singers.json", result, page, indent=2)
 
 
 if __name__ == "__main__":

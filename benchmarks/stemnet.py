@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from script import existing_folder, run_script
+from script import RESULTS, existing_folder, run_script, write_results
 
 from mashkit.bench.pieces import RENDERED
 from mashkit.bench.separators import (
@@ -43,7 +43,6 @@ from mashkit_spleeter_torch.separator import SpleeterTorchSeparator
 from mashkit_stemnet.checkpoint import load
 from mashkit_stemnet.separator import StemNetSeparator
 
-RESULTS = Path(__file__).parent / "results"
 OLD, NEW = "spleeter-torch", "stemnet"
 TARGETS = {("real", "percussion"): 8.5, ("real", "harmonic"): 5.5, ("rendered", "percussion"): 10.0}
 
@@ -132,8 +131,7 @@ def main() -> None:
     text = markdown(told)
     print(text)
     if arguments.write:
-        (RESULTS / "stemnet.json").write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        (RESULTS / "stemnet.md").write_text(text, encoding="utf-8")
+        write_results(RESULTS / "stemnet.json", told, text, indent=1)
 
 
 def summary(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:

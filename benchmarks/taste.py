@@ -18,16 +18,15 @@ import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import attrs
 import numpy as np
 import numpy.typing as npt
-from script import run_script
+from script import RESULTS, run_script, write_results
 
 from mashkit.arguments import default_cache
-from mashkit.atomicfile import write_json, write_text
+from mashkit.atomicfile import write_json
 from mashkit.bench.collections import Choice
 from mashkit.bench.statistics import interval, ratio, value_of
 from mashkit.cli.actions import positive
@@ -42,7 +41,6 @@ from mashkit_taste.learning import right
 
 Values: TypeAlias = npt.NDArray[np.float64]
 
-RESULTS = Path(__file__).parent / "results"
 GROUPS, SONGS, PLANS = 4, 10, 150
 SHARPNESS = 2.5
 """Log odds of an answer for each standard deviation by which a rater likes one mashup better."""
@@ -289,8 +287,7 @@ def main() -> None:
               "tastes": {**TASTES, **CONTROLS}, **summary(rows), "environment": environment()}  # fmt: skip
     print(page(result))
     if arguments.write:
-        write_json(RESULTS / "taste.json", result)
-        write_text(RESULTS / "taste.md", page(result))
+        write_results(RESULTS / "taste.json", result, page(result), indent=2)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ would be; else it is separated once, and its stems are played so.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,7 +20,7 @@ from typing import Any
 import attrs
 import librosa
 import numpy as np
-from script import run_script
+from script import RESULTS, run_script, write_results
 
 from mashkit.audio.files import load, resample
 from mashkit.builtin.paper import PaperGenerator
@@ -207,8 +206,7 @@ def main() -> None:
     text = text_of(results)
     print(text)
     if arguments.write:
-        (HERE / "results" / "tuning.md").write_text(text)
-        (HERE / "results" / "tuning.json").write_text(json.dumps(results, indent=1))
+        write_results(RESULTS / "tuning.json", results, text, indent=1)
 
 
 if __name__ == "__main__":
