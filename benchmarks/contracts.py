@@ -20,12 +20,11 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from script import run_script
+from script import RESULTS, run_script, write_results
 
 from mashkit.rendering.output import environment
 
-HERE = Path(__file__).parent
-ROOT = HERE.parent
+ROOT = Path(__file__).parents[1]
 TARGET_S = 60.0
 PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "-p", "no:cacheprovider"]
 _LIST = """
@@ -85,7 +84,7 @@ def run(nodes: list[str]) -> dict[str, Any]:
 
 def write(rows: dict[str, Any]) -> None:
     """Keep the rows with those measured before, as JSON and as the page made from it."""
-    path = HERE / "results" / "contracts.json"
+    path = RESULTS / "contracts.json"
     rows = dict(sorted(((json.loads(path.read_text())["rows"] if path.exists() else {}) | rows).items()))
     result = {
         "target_s": TARGET_S,
@@ -93,7 +92,6 @@ def write(rows: dict[str, Any]) -> None:
         "machine": {"cores": os.cpu_count(), "processor": platform.processor() or platform.machine()},
         "environment": environment(),
     }
-    path.write_text(json.dumps(result, indent=2) + "\n")
     lines = [
         "# The contract suite of each plugin",
         "",
@@ -111,7 +109,7 @@ def write(rows: dict[str, Any]) -> None:
         ),
         "",
     ]
-    path.with_suffix(".md").write_text("\n".join(lines))
+    write_results(path, result, "\n".join(lines), indent=2)
 
 
 def main() -> None:

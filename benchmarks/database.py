@@ -26,7 +26,7 @@ from typing import Any
 import attrs
 import numpy as np
 import soundfile
-from script import run_script
+from script import RESULTS, run_script, write_results
 
 import mashkit as mk
 from mashkit.audio.files import save
@@ -658,13 +658,12 @@ def main() -> None:
 
 def _keep(section: str, found: Mapping[str, Any]) -> None:
     """Keep what was measured of a section beside the rest, and make the page anew."""
-    path = HERE / "results" / "database.json"
+    path = RESULTS / "database.json"
     kept = json.loads(path.read_text()) if path.exists() else {}
     machine = {"cores": os.cpu_count(), "processor": platform.processor() or platform.machine()}
     kept |= {"targets": TARGETS, "machine": machine, "environment": environment()}
     kept[section] = {**kept.get(section, {}), **found}
-    path.write_text(json.dumps(kept, indent=2) + "\n")
-    path.with_suffix(".md").write_text(markdown(kept))
+    write_results(path, kept, markdown(kept), indent=2)
 
 
 if __name__ == "__main__":

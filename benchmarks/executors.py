@@ -8,7 +8,6 @@ table, and with --write keeps it as benchmarks/results/executors.json and execut
 from __future__ import annotations
 
 import argparse
-import json
 import operator
 import os
 import platform
@@ -17,18 +16,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from script import run_script
+from script import RESULTS, run_script, write_results
 
 import mashkit as mk
 from mashkit.cli.actions import positive
 from mashkit.rendering.output import environment
 from mashkit.workers.processes import thread_variables
 
-HERE = Path(__file__).parent
 TRIVIAL_JOBS = 2000
 LARGE_JOBS = 12
 LARGE_VALUES = 7_500_000  # float32: 30 MB, about the stems of a clip
@@ -156,9 +153,7 @@ def main() -> None:
     }
     print(page(result))
     if arguments.write:
-        folder = HERE / "results"
-        (folder / "executors.json").write_text(json.dumps(result, indent=2) + "\n")
-        (folder / "executors.md").write_text(page(result))
+        write_results(RESULTS / "executors.json", result, page(result), indent=2)
 
 
 def page(result: dict[str, Any]) -> str:

@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from script import existing_folder, run_script
+from script import RESULTS, existing_folder, run_script, write_results
 
 from mashkit.builtin.paper import PaperGenerator
 from mashkit.types import Analysis, Clip, Condition, Key, Role
@@ -282,12 +282,10 @@ def main() -> None:
     page = text_of(result)
     print(page)
     if arguments.write:
-        folder = HERE / "results"
-        kept = folder / "generation.json"
+        kept = RESULTS / "generation.json"
         if "before" not in result and kept.exists():
             result["before"] = json.loads(kept.read_text()).get("before")
-        kept.write_text(json.dumps(result, indent=2) + "\n")
-        (folder / "generation.md").write_text(text_of(result))
+        write_results(kept, result, text_of(result), indent=2)
 
 
 def processor() -> str:

@@ -9,7 +9,6 @@ first. Prints a table, and with --write keeps it as benchmarks/results/harness.j
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import resource
 import tempfile
@@ -22,7 +21,7 @@ from typing import Any
 os.environ["OMP_NUM_THREADS"] = "1"  # before anything that counts processors is imported
 
 import attrs
-from script import run_script
+from script import RESULTS, run_script, write_results
 
 from mashkit.bench import runner
 from mashkit.bench.page import publish
@@ -34,7 +33,6 @@ from mashkit.bench.tasks import Input
 from mashkit.cli.actions import positive
 from mashkit.rendering.output import environment
 
-RESULTS = Path(__file__).parent / "results"
 SCORERS = ("amu", "amu-2021", "tiv", "vh2015", "loudness", "random")
 TARGET = 0.03
 TITLES = {
@@ -157,8 +155,7 @@ def main() -> None:
     result = measured(arguments.vocals)
     print(table(result))
     if arguments.write:
-        (RESULTS / "harness.json").write_text(json.dumps(result, indent=1) + "\n")
-        (RESULTS / "harness.md").write_text(table(result))
+        write_results(RESULTS / "harness.json", result, table(result), indent=1)
 
 
 if __name__ == "__main__":

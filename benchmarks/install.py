@@ -29,10 +29,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from script import run_script
+from script import RESULTS, run_script, write_results
 
 ROOT = Path(__file__).parents[1]
-RESULTS = Path(__file__).parent / "results"
 TARGETS = {"install_s": 180, "size_mb": 1500, "mash_s": 300}
 """Issue "The door": the default set with torch's CPU build, and three mashups from nothing but the download."""
 SONGS = str(ROOT / "examples" / "songs")
@@ -207,8 +206,7 @@ def main() -> None:
         kept = json.loads(path.read_text())["rows"] if path.exists() else []
         new = {tuple(row[name] for name in WHICH) for row in rows}
         rows = [row for row in kept if tuple(row[name] for name in WHICH) not in new] + rows
-        path.write_text(json.dumps({"targets": TARGETS, "rows": rows}, indent=1) + "\n", encoding="utf-8")
-        (RESULTS / "install.md").write_text(page(rows), encoding="utf-8")
+        write_results(path, {"targets": TARGETS, "rows": rows}, page(rows), indent=1)
     sys.exit(3 if any(row["said"] != "all ok" for row in rows) else 0)
 
 

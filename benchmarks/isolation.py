@@ -11,7 +11,6 @@ benchmarks/results/isolation.json and .md.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import statistics
@@ -24,7 +23,7 @@ from typing import Any
 os.environ["OMP_NUM_THREADS"] = "1"  # before anything that counts processors is imported
 
 import attrs
-from script import run_script
+from script import RESULTS, run_script, write_results
 
 import mashkit as mk
 from mashkit.cli.actions import positive
@@ -125,8 +124,6 @@ def write(rows: list[dict[str, Any]], seconds: float) -> None:
         "machine": {"cores": os.cpu_count(), "processor": platform.processor() or platform.machine()},
         "environment": environment(),
     }
-    folder = HERE / "results"
-    (folder / "isolation.json").write_text(json.dumps(result, indent=2) + "\n")
     lines = [
         "# What isolation costs",
         "",
@@ -149,7 +146,7 @@ def write(rows: list[dict[str, Any]], seconds: float) -> None:
         " worker has one of its own.",
         "",
     ]
-    (folder / "isolation.md").write_text("\n".join(lines))
+    write_results(RESULTS / "isolation.json", result, "\n".join(lines), indent=2)
 
 
 def ratio(row: dict[str, Any], unit: str) -> str:

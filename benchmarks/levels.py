@@ -11,13 +11,12 @@ The figure is the SDR of the vocals over the whole excerpt. With --write, benchm
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from script import existing_folder, run_script
+from script import RESULTS, existing_folder, run_script, write_results
 
 from mashkit.audio.buffers import weighted_sum
 from mashkit.audio.files import load, resample
@@ -29,7 +28,6 @@ from mashkit.pipeline import Kit
 from mashkit.rendering.output import environment
 from mashkit.types import Audio
 
-HERE = Path(__file__).parent
 RATE = 44_100
 EXCERPT_S = 30.0
 STEP_S = 0.1
@@ -113,8 +111,7 @@ def main() -> None:
     }  # fmt: skip
     print(page(result))
     if arguments.write:
-        (HERE / "results" / "levels.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-        (HERE / "results" / "levels.md").write_text(page(result), encoding="utf-8")
+        write_results(RESULTS / "levels.json", result, page(result), indent=1)
 
 
 if __name__ == "__main__":

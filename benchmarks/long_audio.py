@@ -29,7 +29,7 @@ from typing import Any
 import attrs
 import numpy as np
 import soundfile
-from script import run_script
+from script import RESULTS, run_script, write_results
 
 import mashkit as mk
 from mashkit.rendering.output import environment
@@ -192,11 +192,9 @@ def _memory(pid: int) -> tuple[int, ...]:
 # ----------------------------------------------------------------------------------------------------------- result
 def write(rows: dict[str, dict[str, Any]]) -> None:
     """Keep the rows with those measured before, as JSON and as the page made from it."""
-    folder = HERE / "results"
-    path = folder / "long_audio.json"
+    path = RESULTS / "long_audio.json"
     rows = (json.loads(path.read_text())["rows"] if path.exists() else {}) | rows
     rows = {name: rows[name] for name in CASES if name in rows}
-    path.write_text(json.dumps({"target_gb": TARGET_GB, "rows": rows}, indent=2) + "\n")
     lines = [
         "# Memory of separating and analysing an hour",
         "",
@@ -218,7 +216,7 @@ def write(rows: dict[str, dict[str, Any]]) -> None:
         " there, and as much for the mix.",
         "",
     ]
-    (folder / "long_audio.md").write_text("\n".join(lines))
+    write_results(path, {"target_gb": TARGET_GB, "rows": rows}, "\n".join(lines), indent=2)
 
 
 def main() -> None:

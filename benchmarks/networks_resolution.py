@@ -17,7 +17,6 @@ An interrupted run continues. With --write the result is kept as benchmarks/resu
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
@@ -31,7 +30,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from networks import Example, Judge, Question, measured, questions
-from script import run_script
+from script import RESULTS, run_script, write_results
 
 from mashkit.bench.scorer_metrics import Examples, preferred
 from mashkit.bench.statistics import interval, value_of
@@ -48,7 +47,6 @@ from mashkit_mashnet_train.training import TrainingConfig, train
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 
-HERE = Path(__file__).parent
 NARROW: dict[str, Any] = {"filters": (6, 6, 12, 12), "block_filters": 32, "features": 64, "stride": 2}
 LAYOUTS = {
     preset.name: preset
@@ -246,11 +244,7 @@ def main() -> None:
     text = page(results)
     print(text)
     if arguments.write:
-        folder = HERE / "results"
-        (folder / "networks_resolution.json").write_text(
-            json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
-        (folder / "networks_resolution.md").write_text(text, encoding="utf-8")
+        write_results(RESULTS / "networks_resolution.json", results, text, indent=1)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import os
 import platform
 import statistics
@@ -30,7 +29,7 @@ from typing import Any
 
 import attrs
 import torch
-from script import run_script
+from script import RESULTS, run_script, write_results
 
 from mashkit.bench.collections import RenderedSource
 from mashkit.cli.actions import positive
@@ -51,7 +50,6 @@ from mashkit_mashnet_train.store import Store, open_store
 from mashkit_mashnet_train.training import TrainingConfig, train
 from mashkit_mashnet_train.training.arithmetic import chosen, has_bfloat16, put_channels_last
 
-HERE = Path(__file__).parent
 SECONDS = 30.0
 HARMONIC, PERCUSSION, CANDIDATES = 14, 13, 180
 TRAINING_TARGET = 4.0
@@ -262,9 +260,7 @@ def measure_training(folder: Path, steps: int, write: bool) -> int:
     text = training_table(result)
     print(text)
     if write:
-        results = HERE / "results"
-        (results / "networks_training.json").write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
-        (results / "networks_training.md").write_text(text)
+        write_results(RESULTS / "networks_training.json", result, text, indent=2)
     return int(result["compact"]["after"]["ratio"] < TRAINING_TARGET)
 
 
@@ -360,9 +356,7 @@ def main() -> int:
     text = table(result)
     print(text)
     if arguments.write:
-        results = HERE / "results"
-        (results / "networks_speed.json").write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
-        (results / "networks_speed.md").write_text(text)
+        write_results(RESULTS / "networks_speed.json", result, text, indent=2)
     slowest = max(networks["compact"]["premixnet"], intervals["cached_ms"])
     least = min(found["ratio"], intervals["ratio"])
     return int(slowest > TARGETS["compact, 30 s, CPU ms"] or least < TARGETS["180 candidates, ratio"])

@@ -7,7 +7,6 @@ Both sides run in turn, A B A B …, in one process with models loaded; the rati
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import statistics
@@ -20,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import soundfile
-from script import run_script
+from script import RESULTS, run_script, write_results
 
 import mashkit as mk
 from mashkit.audio.files import save
@@ -220,9 +219,6 @@ def main() -> None:
 
 def write(result: dict[str, Any]) -> None:
     """Keep the result as JSON and as the page made from it."""
-    folder = HERE / "results"
-    folder.mkdir(exist_ok=True)
-    (folder / "overhead.json").write_text(json.dumps(result, indent=2) + "\n")
     lines = [
         "# What the framework costs",
         "",
@@ -241,7 +237,7 @@ def write(result: dict[str, Any]) -> None:
         f" most {TARGETS['render seconds']} s with an in-process stretcher.",
         "",
     ]
-    (folder / "overhead.md").write_text("\n".join(lines))
+    write_results(RESULTS / "overhead.json", result, "\n".join(lines), indent=2)
 
 
 if __name__ == "__main__":

@@ -39,9 +39,8 @@ from networks import (
     unheard,
     with_interval,
 )
-from script import run_script
+from script import run_script, write_results
 
-from mashkit.atomicfile import write_text
 from mashkit.bench.scorer_metrics import Examples, accuracy, average_rank, roc_auc
 from mashkit.bench.statistics import Statistic
 from mashkit.conditions import UNMATCHED
@@ -304,8 +303,7 @@ def main() -> None:
         kept["collections"][arguments.write] = result if earlier is None else joined(earlier, result)
         kept["environment"] = environment()
         # Without spaces, because each clone has it.
-        write_text(file, json.dumps(kept, ensure_ascii=False, separators=(",", ":")) + "\n")
-        write_text(file.with_suffix(".md"), page(kept["collections"]))
+        write_results(file, kept, page(kept["collections"]))
 
 
 if __name__ == "__main__":
