@@ -5,7 +5,7 @@
 RUN is what `mashkit train-separator` wrote: of a song that was trained on, the network of the fold that left it out is
 measured; of all others the one that ships. Excerpts, roles and measures are those of the suite `separators`
 (mashkit/bench/separators.py); old and new hear the same excerpt, one after the other. Beside it: what leaks into
-percussion over a whole song's passages without drums, and whether the stems sum to the mix. CPU seconds are for a
+percussion in a passage of the song without drums, and whether the stems sum to the mix. CPU seconds are for a
 minute of sound, one thread.
 """
 
@@ -140,12 +140,7 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     for kind in ("real", "rendered"):
         for field in [f"{role}_{measure}" for role in Role for measure in ("bss", "si", "leak")] + ["sum", "cpu_s"]:
             for name in (OLD, NEW):
-                values = [
-                    row["values"][field]
-                    for row in rows
-                    if row["kind"] == kind and row["separator"] == name and field in row["values"]
-                    and (row["excerpt"] == "loudest" or "leak" in field)
-                ]  # fmt: skip
+                values = by_song([row for row in rows if row["kind"] == kind and row["separator"] == name], field)
                 if values:
                     ends = interval(median(values), len(values))
                     found.setdefault(f"{kind} {field}", {})[name] = {
@@ -155,6 +150,19 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return found
 
 
+def by_song(rows: list[dict[str, Any]], field: str) -> list[float]:
+    """Return one value a song: of its passage without drums if that has the value, else of its loudest excerpt.
+
+    In a passage without drums only the leakage into percussion is measured. It goes before that in a part of the
+    loudest excerpt, because there the whole excerpt is without drums.
+    """
+    values = {}
+    for which in ("loudest", "without drums"):
+        values |= {row["input"]: row["values"][field] for row in rows
+                   if row["excerpt"] == which and field in row["values"]}  # fmt: skip
+    return list(values.values())
+
+
 def markdown(told: dict[str, Any]) -> str:
     """Return the results as a page."""
     lines = [
@@ -162,7 +170,9 @@ def markdown(told: dict[str, Any]) -> str:
         "",
         "Excerpts of "
         + f"{told['excerpt_s']:g} s as in the suite `separators`, old and new in one run; a real song that "
-        "was trained on is judged by the network of the fold that left it out. Medians over songs [95 % interval].",
+        "was trained on is judged by the network of the fold that left it out. Medians over songs [95 % interval]. "
+        "Leakage into percussion is that in a song's passage without drums; of a song that has none, that in the part "
+        "of the excerpt without drums.",
         "",
         f"| | {OLD} | {NEW} | songs | target |",
         "|---|---|---|---|---|",
