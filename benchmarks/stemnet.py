@@ -1,12 +1,14 @@
 """What the network separator gains over a median filter, song by song, judged by networks that never had the song.
 
-    python benchmarks/stemnet.py --data DATA --run RUN --write
+    python benchmarks/stemnet.py --data DATA [--run RUN] [--write]
 
 RUN is what `mashkit train-separator` wrote: of a song that was trained on, the network of the fold that left it out is
-measured; of all others the one that ships. Excerpts, roles and measures are those of the suite `separators`
+measured; of all others the one that ships. Without such a network for each song that was trained on, nothing is
+measured. Excerpts, roles and measures are those of the suite `separators`
 (mashkit/bench/separators.py); old and new hear the same excerpt, one after the other. Beside it: what leaks into
 percussion in a passage of the song without drums, and whether the stems sum to the mix. CPU seconds are for a
-minute of sound, one thread.
+minute of sound, one thread, after both separators have separated a short excerpt that is not timed. An excerpt shorter
+than ``--excerpt`` is not timed, because networks work on segments, and a segment that is half empty costs as much.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import argparse
 import json
 import statistics
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +40,7 @@ from mashkit.bench.separators import (
 from mashkit.bench.statistics import interval, median
 from mashkit.bench.tasks import Input
 from mashkit.cli.actions import positive
+from mashkit.errors import UsageError
 from mashkit.rendering.output import environment
 from mashkit.types import Role, StemSet
 from mashkit_spleeter_torch.separator import SpleeterTorchSeparator
@@ -44,11 +48,16 @@ from mashkit_stemnet.checkpoint import load
 from mashkit_stemnet.separator import StemNetSeparator
 
 OLD, NEW = "spleeter-torch", "stemnet"
+SHORTER_S = 0.1
+"""An excerpt that is shorter by so much than others is not timed; less is rounding to samples."""
 TARGETS = {("real", "percussion"): 8.5, ("real", "harmonic"): 5.5, ("rendered", "percussion"): 10.0}
 
 
-def measured(separator: Any, true: StemSet) -> dict[str, float]:
-    """Return the suite's measures of an excerpt, what is left of the mix, dB, and CPU seconds a minute."""
+def measured(separator: Any, true: StemSet, excerpt_s: float) -> dict[str, float]:
+    """Return the suite's measures of an excerpt, what is left of the mix, dB, and CPU seconds a minute.
+
+    An excerpt that is shorter than ``excerpt_s`` has no CPU seconds.
+    """
     mix = _sum(true)
     began = time.process_time()
     found = separator.separate(mix)
@@ -61,24 +70,42 @@ def measured(separator: Any, true: StemSet) -> dict[str, float]:
         if (leak := leakage(sound[0], sound[1], sound[2], mix.sample_rate)) is not None:
             values[f"{name}_leak"] = leak
     values["sum"] = unexplained(found, mix)
-    values["cpu_s"] = 60 * spent / mix.duration
+    if mix.duration > excerpt_s - SHORTER_S:
+        values["cpu_s"] = 60 * spent / mix.duration
     return values
 
 
-def fold_of(run: Path | None, given: Input) -> tuple[str, str | None]:
-    """Return which network judges an input, and its file; None for the one that ships."""
-    if run is not None:
-        for path in sorted(run.glob("fold-*.safetensors")):
-            if path.stem.removeprefix("fold-").split(" - ")[-1] in given.name:
-                return path.stem, str(path)
-    return "ships", None
+def networks_of(run: Path | None, inputs: Sequence[Input]) -> dict[str, Path | None]:
+    """Return the file of the network that judges each input, by the input's name; None for the one that ships.
+
+    Raises
+    ------
+    UsageError
+        If songs would be judged by a network that was trained on them.
+    """
+    folds = sorted(run.glob("fold-*.safetensors")) if run is not None else []
+    trained: dict[Path | None, tuple[str, ...]] = {}
+    found: dict[str, Path | None] = {}
+    wrong = []
+    for given in inputs:
+        own = [path for path in folds if given.songs_among([path.stem.removeprefix("fold-")])]
+        file = found[given.name] = own[0] if own else None
+        if file not in trained:
+            trained[file] = StemNetSeparator(checkpoint=file).trained_on()
+        wrong += given.songs_among(trained[file])
+    if wrong:
+        raise UsageError(
+            f"no network here was trained without {', '.join(wrong)}",
+            "give --run the folder of `mashkit train-separator` that has fold-<song>.safetensors of each",
+        )
+    return found
 
 
 def main() -> None:
     """Measure, print, and write if asked to."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=existing_folder, required=True)
-    parser.add_argument("--run", type=Path)
+    parser.add_argument("--run", type=existing_folder, help="what `mashkit train-separator` wrote")
     parser.add_argument("--songs", type=positive, default=4, help="rendered songs")
     parser.add_argument("--excerpt", type=float, default=12.0)
     parser.add_argument("--write", action="store_true")
@@ -92,6 +119,14 @@ def main() -> None:
         },
         arguments.data,
     )  # fmt: skip
+    networks = networks_of(arguments.run, [given for given in inputs if not given.missing])
+    training: dict[str, Any] = {}
+    if arguments.run is not None:  # read before the work, because a file may be missing
+        training["folds"] = {path.name: load(path).training for path in sorted(arguments.run.glob("*.safetensors"))}
+        curve = (arguments.run / "curves.jsonl").read_text(encoding="utf-8").splitlines()
+        training["curves"] = [json.loads(line) for line in curve]
+    for separator in (SpleeterTorchSeparator(threads=1), StemNetSeparator(threads=1)):
+        task.warm_up(separator)  # networks are loaded once for all songs, so no song's time has that
     rows = []
     for given in inputs:
         if given.missing:
@@ -102,13 +137,13 @@ def main() -> None:
         quiet = None if given.measure == RENDERED else silent_start(stems, Role.PERCUSSION, arguments.excerpt)
         if quiet is not None:
             excerpts["without drums"] = _cut(stems, quiet, arguments.excerpt)
-        fold, file = fold_of(arguments.run, given)
+        file = networks[given.name]
         for which, excerpt in excerpts.items():
             for name, separator in (
                 (OLD, SpleeterTorchSeparator(threads=1)), (NEW, StemNetSeparator(threads=1, checkpoint=file)),
             ):  # fmt: skip
                 if which == "loudest":
-                    values = measured(separator, excerpt)
+                    values = measured(separator, excerpt, arguments.excerpt)
                 else:
                     mix = _sum(excerpt)
                     found = separator.separate(mix)
@@ -119,15 +154,14 @@ def main() -> None:
                 kind = "rendered" if given.measure == RENDERED else "real"
                 row = {
                     "input": given.name, "kind": kind, "excerpt": which, "separator": name,
-                    "network": fold if name == NEW else None, "values": values,
+                    "network": (file.stem if file else "ships") if name == NEW else None, "values": values,
                 }  # fmt: skip
                 rows.append(row)
                 print(json.dumps(row), flush=True)
-    told = {"environment": environment(), "excerpt_s": arguments.excerpt, "rows": rows, "summary": summary(rows)}
-    if arguments.run is not None:
-        told["folds"] = {path.name: load(path).training for path in sorted(arguments.run.glob("*.safetensors"))}
-        curve = (arguments.run / "curves.jsonl").read_text(encoding="utf-8").splitlines()
-        told["curves"] = [json.loads(line) for line in curve]
+    told = {
+        "environment": environment(), "excerpt_s": arguments.excerpt, "warmed_up": True, "rows": rows,
+        "summary": summary(rows), **training,
+    }  # fmt: skip
     text = markdown(told)
     print(text)
     if arguments.write:
@@ -172,7 +206,7 @@ def markdown(told: dict[str, Any]) -> str:
         + f"{told['excerpt_s']:g} s as in the suite `separators`, old and new in one run; a real song that "
         "was trained on is judged by the network of the fold that left it out. Medians over songs [95 % interval]. "
         "Leakage into percussion is that in a song's passage without drums; of a song that has none, that in the part "
-        "of the excerpt without drums.",
+        "of the excerpt without drums. " + timed(told),
         "",
         f"| | {OLD} | {NEW} | songs | target |",
         "|---|---|---|---|---|",
@@ -204,6 +238,16 @@ def markdown(told: dict[str, Any]) -> str:
         lines.append(f"| {name} | {there[NEW, 'loudest']['network']} | {' | '.join(cells)} |")
     lines += ["", "![A passage of Francium: percussion and harmonic role, true, before and after](stemnet.png)"]
     return "\n".join([*lines, ""])
+
+
+def timed(told: dict[str, Any]) -> str:
+    """Return how the CPU seconds were measured."""
+    if told.get("warmed_up"):
+        return f"CPU seconds are of one thread, of excerpts of {told['excerpt_s']:g} s, measured after warming up."
+    return (
+        "CPU seconds are of one thread, measured without warming up: those of the first song include the loading of "
+        "networks, and those of an excerpt that is shorter than the others are scaled to a minute all the same."
+    )
 
 
 def title(measure: str) -> str:
