@@ -329,7 +329,8 @@ def page(result: Mapping[str, Any]) -> str:
         "Made by `python benchmarks/labels.py --data FOLDER --write`: what is compared is described there. "
         f"{len(songs)} songs of {len({one['artist'] for one in rows})} artists, heard by {result['analyzer']}.", "",
         f"True labels: {len(refused)} of {len(true)} are refused "
-        f"({len({one['song'] for one in refused})} of {len(songs)} songs).", "",
+        f"({len({one['song'] for one in refused})} of the {len({one['song'] for one in true})} songs that have one).",
+        "",
         "| true labels | stated | n | " + " | ".join(OUTCOMES) + " |", "|---|---|---|---|---|---|",
     ]  # fmt: skip
     lines += _table(true)
