@@ -7,11 +7,12 @@ odds correlate with bars of each length (:func:`mashkit_madmom.bars.correlation`
 long as those of the music, or half or twice as long; of a voice alone no bars are. Bars of rendered songs are exact; of
 real ones they are by hand, by the publisher's or an UltraStar file's tempo or, of four, what both excerpts agree in.
 
-Two numbers were chosen on such excerpts: from which confidence on an analyzer is believed
+Two numbers are in use: from which confidence on an analyzer is believed
 (:data:`mashkit.timing.metre.LEAST_CONFIDENCE`), and by how much a longer bar must be clearer than the one tracked
-(:data:`mashkit_madmom.bars.CLEARER`). Here each song is left out in turn, both numbers are chosen on the other songs
-(the share of music whose bars are right and believed, less that whose bars are wrong and believed, and the share of
-voices that are doubted), and used on it.
+(:data:`mashkit_madmom.bars.CLEARER`). They were chosen on many of these excerpts, and by no fixed rule, so they cannot
+be chosen again without a song. So a fixed rule (:func:`worth`) chooses two numbers too: once on all songs, and once for
+each song, on the others. What its numbers lose from the first to the second is what it gains by judging on the songs
+that it chose on.
 """
 
 from __future__ import annotations
@@ -89,7 +90,10 @@ def chosen(rows: Mapping[float, Sequence[Judged]], without: str | None = None) -
 
 
 def measured(excerpts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return how many bars are told rightly, with the numbers in use and with those chosen without each song."""
+    """Return how many bars are told rightly, with the numbers in use, those chosen on all songs and without each song.
+
+    There are excerpts of two songs or more, both of music and of voices.
+    """
     rows = {clearer: [judged(row, clearer) for row in excerpts] for clearer in CLEARER_TRIED}
     in_use = [(one, LEAST_CONFIDENCE) for one in rows[CLEARER]]
     left_out, picked = [], []
@@ -97,10 +101,12 @@ def measured(excerpts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         clearer, threshold = chosen(rows, song)
         picked.append((clearer, threshold))
         left_out += [(one, threshold) for one in rows[clearer] if one.song == song]
+    clearer, threshold = on_all = chosen(rows)
     return {
-        "excerpts": len(excerpts), "songs": len(picked), "chosen_on_all": chosen(rows),
+        "excerpts": len(excerpts), "songs": len(picked), "chosen_on_all": on_all,
         "picked": sorted({pair: picked.count(pair) for pair in picked}.items()),
-        "in_use": counted(in_use), "left_out": counted(left_out),
+        "in_use": counted(in_use), "on_all": counted([(one, threshold) for one in rows[clearer]]),
+        "left_out": counted(left_out),
     }  # fmt: skip
 
 
@@ -117,6 +123,7 @@ def counted(some: Sequence[tuple[Judged, float]]) -> dict[str, list[int]]:
 
 def page(result: Mapping[str, Any]) -> str:
     """Return the results as Markdown."""
+    clearer, threshold = result["chosen_on_all"]
     picked = ", ".join(
         f"{threshold:.2f} and {clearer:g} ({times} songs)" for (clearer, threshold), times in result["picked"]
     )
@@ -124,17 +131,24 @@ def page(result: Mapping[str, Any]) -> str:
         "# Doubtful bars", "",
         "Made by `python benchmarks/metre.py benchmarks/results/metre.json --write`: what is counted is described "
         "there. "
-        f"{result['excerpts']} excerpts of 17 to 60 s of {result['songs']} songs, heard by madmom.", "",
-        "| excerpts | right bars believed | wrong bars doubted | the same, each song left out | |",
-        "|---|---|---|---|---|",
+        f"{result['excerpts']} excerpts of 17 to 60 s of {result['songs']} songs, heard by madmom. Each cell has the "
+        "right bars that are believed, and the wrong bars that are doubted.", "",
+        f"| excerpts | numbers in use: {LEAST_CONFIDENCE:g} and {CLEARER:g} | "
+        f"chosen by rule on all songs: {threshold:g} and {clearer:g} | chosen by rule, each song left out |",
+        "|---|---|---|---|",
     ]  # fmt: skip
-    for kind, (believed, right, doubted, wrong) in result["in_use"].items():
-        other = result["left_out"][kind]
-        lines.append(
-            f"| {kind} | {believed} of {right} | {doubted} of {wrong} | {other[0]} of {other[1]} believed | "
-            f"{other[2]} of {other[3]} doubted |"
-        )
-    lines += ["", f"Confidence and clearness chosen with a song left out: {picked}."]
+    for kind in result["in_use"]:
+        cells = [
+            f"{believed} of {right}, {doubted} of {wrong}"
+            for believed, right, doubted, wrong in (result[which][kind] for which in ("in_use", "on_all", "left_out"))
+        ]
+        lines.append(f"| {kind} | {' | '.join(cells)} |")
+    lines += [
+        "",
+        "The first number is the least confidence that is believed, the second by how much a longer bar must be "
+        f"clearer. With a song left out, the rule chose: {picked}. The numbers in use were chosen earlier on many of "
+        "these excerpts, and not by this rule: no column shows them on songs that they were not chosen on.",
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -144,7 +158,12 @@ def main() -> None:
     parser.add_argument("rows", type=Path, metavar="ROWS")
     parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
-    result = measured(json.loads(arguments.rows.read_text(encoding="utf-8")))
+    excerpts = json.loads(arguments.rows.read_text(encoding="utf-8"))
+    voices = len({row["song"] for row in excerpts if row["kind"] == VOICES})
+    music = len({row["song"] for row in excerpts if row["kind"] != VOICES})
+    if min(voices, music) < 2:  # with one left out, there is none to choose on
+        parser.error(f"{arguments.rows} has {music} songs and {voices} voices: give 2 or more of each")
+    result = measured(excerpts)
     print(page(result))
     if arguments.write:
         write_text(RESULTS / "metre.md", page(result))
