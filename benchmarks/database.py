@@ -44,9 +44,12 @@ from mashkit.types import Analysis, Audio, Condition, Key, Role, StemSet
 
 HERE = Path(__file__).parent
 SONGS = HERE.parent.parent / "shared" / "data" / "songs"
+PATH = RESULTS / "database.json"
+SONG_COUNT = 3
 SEED = 1
 RHYTHMS = 2_000
 """Beats that synthetic clips share."""
+CLIPS = 1_000_000
 PLANS = 1_000
 """Plans of each condition: most of their clips are touched for the first time, as in a collection this large."""
 TARGETS = {
@@ -210,14 +213,14 @@ def rows(arguments: argparse.Namespace) -> dict[str, Any]:
     root = arguments.root or Path(tempfile.mkdtemp(dir=arguments.tmp))
     written = None
     if not (root / INDEX).exists():
-        written = timed(lambda: synthesize(root, arguments.clips, with_results=False), time.process_time)
+        written = timed(lambda: synthesize(root, arguments.clips or CLIPS, with_results=False), time.process_time)
     small = Path(tempfile.mkdtemp(dir=arguments.tmp))
     synthesize(small, 20_000, with_results=True)
     with MashupDB(small, write=False) as database:
         pages = database.rows("SELECT name, sum(pgsize) FROM dbstat GROUP BY name")
         by_table = {name: size / 20_000 for name, size in pages}
     found: dict[str, Any] = {
-        "clips": arguments.clips,
+        "clips": clips_in(root),
         "index_bytes": (root / INDEX).stat().st_size,
         "bytes_a_clip_by_table": by_table,
         "written_cpu_s": written,
@@ -229,6 +232,12 @@ def rows(arguments: argparse.Namespace) -> dict[str, Any]:
         found[name] = json.loads(ran.stdout)
         print(name, found[name], file=sys.stderr, flush=True)
     return found
+
+
+def clips_in(root: Path) -> int:
+    """Return the number of clips of a database."""
+    with MashupDB(root, write=False) as database:
+        return len(database)
 
 
 def rows_open(root: Path) -> dict[str, Any]:
@@ -395,6 +404,7 @@ def ingest(arguments: argparse.Namespace) -> dict[str, Any]:
     return {
         "excerpt_s": 60.0,
         "runs": runs,
+        "songs": len(songs),
         "ratio": statistics.median(run["db_cpu_s"] / run["by_hand_cpu_s"] for run in runs),
         "ratio_with_features": statistics.median(run["db_with_features_cpu_s"] / run["by_hand_cpu_s"] for run in runs),
         "by_hand_cpu_s": statistics.median(run["by_hand_cpu_s"] for run in runs),
@@ -434,6 +444,7 @@ def costs(arguments: argparse.Namespace) -> dict[str, Any]:
             sizes.setdefault("features", []).append(sum(map(len, objects.values())))
     return {
         "excerpt_s": 60.0,
+        "songs": arguments.songs,
         "cpu_s": {name: statistics.median(values) for name, values in parts.items()},
         "bytes": {name: statistics.median(values) for name, values in sizes.items()},
     }
@@ -637,13 +648,17 @@ def main() -> None:
     """Measure one section."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("section", choices=[*SECTIONS, *LOOKS])
-    parser.add_argument("--clips", type=positive, default=1_000_000)
-    parser.add_argument("--songs", type=positive, default=3, help="real songs that go in")
+    parser.add_argument("--clips", type=positive, help=f"of a database that is made; default: {CLIPS:,}")
+    parser.add_argument(
+        "--songs", type=positive, default=SONG_COUNT, help="real songs that go in; default: %(default)s"
+    )
     parser.add_argument("--runs", type=positive, default=2)
     parser.add_argument("--root", type=Path, help="folder of the synthetic database: made there if it is not, and kept")
     parser.add_argument("--tmp", type=Path, help="where temporary files go: rows take 4 GB")
     parser.add_argument("--write", action="store_true", help="keep the result in benchmarks/results")
     arguments = parser.parse_args()
+    if problem := _problem(arguments):
+        parser.error(problem)
     if arguments.section in LOOKS:
         look = LOOKS[arguments.section](arguments.root)
         print(json.dumps(look))
@@ -656,14 +671,34 @@ def main() -> None:
         _keep(arguments.section, found)
 
 
+def _problem(arguments: argparse.Namespace) -> str | None:
+    """Return what is wrong with the arguments, or None; results of more clips or songs are not replaced by fewer."""
+    section = arguments.section.partition(":")[0]
+    there = None if arguments.root is None or not (arguments.root / INDEX).exists() else clips_in(arguments.root)
+    if arguments.section in LOOKS and there is None:
+        return f"{arguments.section} needs --root, the folder of a database that `rows` made"
+    if section == "rows" and there is not None and arguments.clips not in (None, there):
+        return f"the database in {arguments.root} has {there:,} clips, not {arguments.clips:,}: leave out --clips"
+    if not arguments.write or not PATH.exists():
+        return None
+    kept = json.loads(PATH.read_text()).get(section, {})
+    if section == "rows":
+        clips, had = there or arguments.clips or CLIPS, kept.get("clips", 0)
+        if clips < had or (arguments.section in LOOKS and clips != had):
+            return f"{PATH.name} has rows of {had:,} clips, and these are {clips:,}: --write needs as many"
+    had = kept.get("songs", SONG_COUNT)
+    if section in ("ingest", "costs") and kept and arguments.songs < had:
+        return f"{PATH.name} has {section} of {had} songs: --write needs --songs {had} or more"
+    return None
+
+
 def _keep(section: str, found: Mapping[str, Any]) -> None:
     """Keep what was measured of a section beside the rest, and make the page anew."""
-    path = RESULTS / "database.json"
-    kept = json.loads(path.read_text()) if path.exists() else {}
+    kept = json.loads(PATH.read_text()) if PATH.exists() else {}
     machine = {"cores": os.cpu_count(), "processor": platform.processor() or platform.machine()}
     kept |= {"targets": TARGETS, "machine": machine, "environment": environment()}
     kept[section] = {**kept.get(section, {}), **found}
-    write_results(path, kept, markdown(kept), indent=2)
+    write_results(PATH, kept, markdown(kept), indent=2)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ table, and with --write keeps it as benchmarks/results/executors.json and execut
 from __future__ import annotations
 
 import argparse
+import json
 import operator
 import os
 import platform
@@ -137,6 +138,11 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=list(EXECUTORS), default=list(EXECUTORS))
     parser.add_argument("--write", action="store_true", help="keep the result in benchmarks/results")
     arguments = parser.parse_args()
+    path = RESULTS / "executors.json"
+    kept = json.loads(path.read_text())["rows"] if arguments.write and path.exists() else {}
+    if missing := [name for name in kept if name not in arguments.only]:
+        # All rows of a result are of the same rounds, so the old rows cannot stand beside the new.
+        parser.error(f"{path.name} has {', '.join(missing)} too: --write needs --only {' '.join(kept)}, or no --only")
     rounds = [measure(arguments.only) for _ in range(arguments.rounds)]
     rows = {
         name: {key: statistics.median(one[name][key] for one in rounds) for key in rounds[0][name]}
@@ -153,7 +159,7 @@ def main() -> None:
     }
     print(page(result))
     if arguments.write:
-        write_results(RESULTS / "executors.json", result, page(result), indent=2)
+        write_results(path, result, page(result), indent=2)
 
 
 def page(result: dict[str, Any]) -> str:

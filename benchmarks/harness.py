@@ -9,6 +9,7 @@ first. Prints a table, and with --write keeps it as benchmarks/results/harness.j
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import resource
 import tempfile
@@ -152,10 +153,13 @@ def main() -> None:
     parser.add_argument("--vocals", type=positive, default=12, help="default: %(default)s")
     parser.add_argument("--write", action="store_true", help="keep the result in benchmarks/results")
     arguments = parser.parse_args()
+    path = RESULTS / "harness.json"
+    if arguments.write and path.exists() and arguments.vocals < (kept := json.loads(path.read_text())["vocals"]):
+        parser.error(f"{path.name} is of {kept} vocals: --write needs --vocals {kept} or more")
     result = measured(arguments.vocals)
     print(table(result))
     if arguments.write:
-        write_results(RESULTS / "harness.json", result, table(result), indent=1)
+        write_results(path, result, table(result), indent=1)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ The figure is the SDR of the vocals over the whole excerpt. With --write, benchm
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -102,16 +103,24 @@ def main() -> None:
     parser.add_argument("--peaks", type=float, nargs="+", default=list(PEAKS_DB), metavar="DB")
     parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
+    path = RESULTS / "levels.json"
+    songs = find_multitracks(arguments.multitracks)
+    if not songs:
+        parser.error(f"{arguments.multitracks} has no folder with vocals, drums and other as sound files")
+    if arguments.write and path.exists():
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        lost = sorted({row["song"] for row in kept["rows"]} - {song.name for song in songs})
+        lost += [f"{peak:+g} dB" for peak in kept["peaks_db"] if peak not in arguments.peaks]
+        if lost:
+            parser.error(f"{path.name} would lose {', '.join(lost)}: give a folder with all songs, and all --peaks")
     separator = Kit().separator
-    rows = [
-        row for song in find_multitracks(arguments.multitracks) for row in measured(separator, song, arguments.peaks)
-    ]
+    rows = [row for song in songs for row in measured(separator, song, arguments.peaks)]
     result = {
         "separator": separator.info.name, "peaks_db": arguments.peaks, "rows": rows, "environment": environment(),
     }  # fmt: skip
     print(page(result))
     if arguments.write:
-        write_results(RESULTS / "levels.json", result, page(result), indent=1)
+        write_results(path, result, page(result), indent=1)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ files count in it while their pages are resident, although the kernel takes thos
 given back" is what it cannot take without swap (anonymous and tmpfs pages). The page cache of files that are read or
 written, but not mapped, counts nowhere: it is nobody's. Linux only.
 
-The result of each case is added to benchmarks/results/long_audio.json with --write, and long_audio.md is made from it.
+The result of each case is added to benchmarks/results/long_audio.json with --write, and long_audio.md is made from it;
+both are of an hour alone.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ from mashkit.workers.processes import family
 HERE = Path(__file__).parent
 SONG = HERE.parent / "examples" / "songs" / "mango-season.ogg"
 TARGET_GB = 4.0
+HOUR = 60.0
+"""Minutes of the sound that results are kept of."""
 FIELDS = ("VmRSS", "RssAnon", "RssShmem")
 
 
@@ -223,9 +226,13 @@ def main() -> None:
     """Measure the named cases, print, and keep them if asked to."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("case", choices=CASES, help="one a run: CPU seconds are those of all its processes")
-    parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--minutes", type=float, default=HOUR, help="default: %(default)g, which --write needs")
     parser.add_argument("--write", action="store_true", help="keep the result in benchmarks/results")
     arguments = parser.parse_args()
+    if not arguments.minutes > 0:
+        parser.error(f"argument --minutes: {arguments.minutes:g} is not above 0")
+    if arguments.write and arguments.minutes != HOUR:
+        parser.error(f"long_audio.md is about an hour: --write needs --minutes {HOUR:g}, the default")
     with tempfile.TemporaryDirectory() as folder:
         mix = Path(folder) / "hour.flac"
         generate(mix, arguments.minutes)

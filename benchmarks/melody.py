@@ -2,13 +2,14 @@
 
 The suite `analyzers` ranks analyzers of melody; this compares one with what is no analyzer, at three levels of residue.
 
-    python benchmarks/melody.py [--songs 12] [--output benchmarks/results/melody.json]
+    python benchmarks/melody.py [--songs 12] [--write]
 
 The voices are those of :mod:`mashkit.bench.rendered`, whose notes are known, alone and with what a separator leaves of
 the accompaniment: the true accompaniment, 20 and 10 dB below the voice. Measured as mir_eval.melody measures (Salamon
 et al.: Melody extraction from polyphonic music signals, IEEE Signal Processing Magazine 31 (2), 2014), from the frames
 of swift-f0. Sub-harmonic summation is what mashkit's scorers use (``mashkit_mashnet.pitches.melody``): 24 steps an
-octave and no decision whether anything is sung, so it is compared by raw pitch and raw chroma accuracy alone.
+octave and no decision whether anything is sung, so it is compared by raw pitch and raw chroma accuracy alone. With
+--write the figures are kept as benchmarks/results/melody.json.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import mir_eval
 import numpy as np
 import numpy.typing as npt
-from script import run_script
+from script import RESULTS, run_script
 
+from mashkit.atomicfile import write_json
 from mashkit.bench.rendered import Composition, compose, render, voice_left
 from mashkit.cli.actions import positive
 from mashkit.types import Audio, Times
@@ -87,11 +88,14 @@ METRICS = ("Raw Pitch Accuracy", "Raw Chroma Accuracy", "Voicing Recall", "Voici
 
 
 def main() -> None:
-    """Print a table and write the figures."""
+    """Print a table, and keep the figures with ``--write``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--songs", type=positive, default=12)
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "melody.json")
+    parser.add_argument("--write", action="store_true", help="keep the result in benchmarks/results")
     arguments = parser.parse_args()
+    path = RESULTS / "melody.json"
+    if arguments.write and path.exists() and arguments.songs < (kept := json.loads(path.read_text())["songs"]):
+        parser.error(f"{path.name} is of {kept} songs: --write needs --songs {kept} or more")
     songs = [compose(7, number) for number in range(arguments.songs)]
     warm = heard(songs[0], None)
     for find in WAYS.values():
@@ -99,9 +103,10 @@ def main() -> None:
     results = [
         {"way": way, "residue_db": residue, **measured(way, songs, residue)} for residue in RESIDUES_DB for way in WAYS
     ]
-    arguments.output.write_text(json.dumps({"songs": arguments.songs, "seed": 7, "rows": results}, indent=2) + "\n")
     for row in results:
         print(row)
+    if arguments.write:
+        write_json(path, {"songs": arguments.songs, "seed": 7, "rows": results})
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ and against rules that hear sound, `mashkit bench run amu_vs_premixnet` says wha
 
 Checkpoints of one variant are taken for seeds of one training: the table has the mean over them, and the least and the
 greatest. Intervals are of the first of them: bootstrap by song. With --write the numbers are kept as
-benchmarks/results/networks.json and networks.md, with those of other scorers there that answered the same questions.
+benchmarks/results/networks.json and networks.md, with those of other checkpoints there that answered the same
+questions.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import os
 import platform
 import statistics
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -47,6 +49,7 @@ from mashkit.conditions import UNMATCHED
 from mashkit.errors import UsageError
 from mashkit.metrics import ranks_among
 from mashkit.metrics import roc_auc as roc_auc_of
+from mashkit.models import file_sha256
 from mashkit.rendering.output import environment
 from mashkit.types import Condition, Role
 from mashkit_mashnet.checkpoint import Calibration, Checkpoint, load
@@ -114,6 +117,33 @@ def refuse_other(
     ]  # fmt: skip
     if other:
         raise UsageError(f"the networks in {file} answered other questions: not the same {', '.join(parts)}", fix)
+
+
+def require_every_seed(
+    file: Path, earlier: Mapping[str, Sequence[Mapping[str, Any]]], given: Mapping[str, int]
+) -> None:
+    """Raise UsageError if seeds that are kept in a file would be lost to the given ones, which are fewer.
+
+    Kept runs without the checkpoint's SHA-256 cannot be told from the given ones, so they are replaced all together.
+    """
+    for variant, count in given.items():
+        unknown = sum("sha256" not in run for run in earlier.get(variant, ()))
+        if count < unknown:
+            raise UsageError(
+                f"{file} has {unknown} seeds of {variant} without SHA-256, and {count} would replace them",
+                f"give the checkpoints of all {unknown} seeds together, and more if there are",
+            )
+
+
+def joined(
+    earlier: Mapping[str, Sequence[Mapping[str, Any]]], now: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> dict[str, list[Mapping[str, Any]]]:
+    """Return the runs of each scorer, earlier and new; a checkpoint that was measured again has the new run."""
+    found = {name: list(runs) for name, runs in earlier.items()}
+    for name, runs in now.items():
+        known = {run["sha256"]: run for run in earlier.get(name, ()) if "sha256" in run}
+        found[name] = list({**known, **{run.get("sha256"): run for run in runs}}.values())
+    return dict(sorted(found.items(), key=lambda one: one[0] == RULE))
 
 
 @attrs.frozen
@@ -338,11 +368,14 @@ def main() -> None:
     if arguments.write and path.exists():
         earlier = json.loads(path.read_text(encoding="utf-8"))
         refuse_other(path, earlier, about, about, "measure all of them again together: move networks.json away before")
+        require_every_seed(path, earlier["scorers"], Counter(one.variant for one in checkpoints))
     lookup = Lookup([store])
     runs: dict[str, list[Any]] = {}
     for path_, checkpoint in zip(arguments.checkpoints, checkpoints, strict=True):
         found = measured(judge_of(checkpoint, clips, lookup), asked, checkpoint.calibration or Calibration())
-        runs.setdefault(checkpoint.variant, []).append({"checkpoint": path_.name, **found})
+        runs.setdefault(checkpoint.variant, []).append(
+            {"checkpoint": path_.name, "sha256": file_sha256(path_), **found}
+        )
         print(checkpoint.variant, {name: round(one["value"], 2) for name, one in found["metrics"].items()}, flush=True)
     runs[RULE] = [measured(rule(clips, lookup), asked, None)]
     results = {
@@ -353,7 +386,7 @@ def main() -> None:
         "left_out": left_out,
         "machine": {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()},
         "environment": environment(),
-        "scorers": dict(sorted({**earlier.get("scorers", {}), **runs}.items(), key=lambda one: one[0] == RULE)),
+        "scorers": joined(earlier.get("scorers", {}), runs),
     }
     text = page(results)
     print(text)

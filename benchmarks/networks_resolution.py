@@ -11,12 +11,14 @@ Half and quarter of a beat are then asked of songs that it was not trained on.
 
     python benchmarks/networks_resolution.py --data STORE [--runs FOLDER [--steps N]] [--write]
 
-An interrupted run continues. With --write the result is kept as benchmarks/results/networks_resolution.json and .md.
+An interrupted run continues. With --write the result is kept as benchmarks/results/networks_resolution.json and .md;
+without --runs, the trained networks that are kept there stay.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
@@ -29,7 +31,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 import torch
-from networks import Example, Judge, Question, measured, questions
+from networks import Example, Judge, Question, measured, questions, refuse_other
 from script import RESULTS, run_script, write_results
 
 from mashkit.bench.scorer_metrics import Examples, preferred
@@ -61,6 +63,8 @@ POOLED = (2, 4, 8, 16)
 """Frames of ``FINE`` that the rule averages over: 46, 93, 186 and 372 ms."""
 RHYTHM_TWINS = ("late_50", "late_25", "fast_3")
 ASKED = ("semitone", "late_50", "late_25", "fast_3")
+TRAINED = ("command", "steps", "vocals", "songs", "network", "layouts")
+"""Parts of a result that are of trained networks."""
 TITLES = {"semitone": "±1 semitone", "late_50": "½ beat late", "late_25": "¼ beat late", "fast_3": "3 % fast"}
 
 
@@ -218,6 +222,14 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     store = open_store(arguments.data)
+    source = {"fingerprint": store.fingerprint, **store.source}
+    path = RESULTS / "networks_resolution.json"
+    kept: dict[str, Any] = {}
+    if arguments.write and not arguments.runs and path.exists():
+        earlier = json.loads(path.read_text(encoding="utf-8"))
+        if earlier["layouts"]:
+            refuse_other(path, earlier, {"store": source}, ["store"], "train them again too: give --runs")
+            kept = {name: earlier[name] for name in TRAINED}
     clips = Clips([store], None)
     everyone = questions(clips, len(clips), 0, candidates=1)
     results: dict[str, Any] = {
@@ -226,10 +238,11 @@ def main() -> None:
         + "--write",
         "rule": by_rule(clips, everyone),
         "rule_vocals": len(everyone),
-        "store": {"fingerprint": store.fingerprint, **store.source},
+        "store": source,
         "machine": {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()},
         "environment": environment(),
         "layouts": {},
+        **kept,
     }
     if arguments.runs:
         asked = questions(Clips([store], "test"), arguments.vocals, 0, candidates=1)
@@ -244,7 +257,7 @@ def main() -> None:
     text = page(results)
     print(text)
     if arguments.write:
-        write_results(RESULTS / "networks_resolution.json", results, text, indent=1)
+        write_results(path, results, text, indent=1)
 
 
 if __name__ == "__main__":
