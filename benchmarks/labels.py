@@ -19,6 +19,7 @@ With --write, benchmarks/results/labels.json and labels.md are written. Seeded: 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,12 +30,16 @@ import attrs
 import numpy as np
 from script import RESULTS, existing_folder, run_script, write_results
 
+from mashkit.atomicfile import write_text
 from mashkit.audio.files import load, resample
+from mashkit.bench.identity import identity_of
 from mashkit.bench.labelled import Labels, read_demo, read_multitracks, read_ultrastar
 from mashkit.catalog.clips import require_fit
 from mashkit.catalog.excerpts import SAMPLE_RATE, Excerpt, ExcerptPolicy
 from mashkit.catalog.songs import Song
 from mashkit.errors import AudioFileError
+from mashkit.interfaces import Analyzer
+from mashkit.models import file_sha256
 from mashkit.pipeline import Kit
 from mashkit.rendering.output import environment
 from mashkit.timing.beats import tempo_of_beats
@@ -89,8 +94,9 @@ class Labelled:
 # ---------------------------------------------------------------------------------------------------------- the songs
 def labelled_songs(data: Path, analyzer: str, kept: Path | None) -> Iterator[Labelled]:
     """Yield all songs that have labels of beats or tempo."""
+    component = Kit(analyzer=analyzer).analyzer
     for labels in (*read_demo(None), *read_multitracks(data), *read_ultrastar(data)):
-        duration_s, excerpts, found = heard(labels, analyzer, kept)
+        duration_s, excerpts, found = heard(labels, component, kept)
         as_given = None
         by, truth = BY_SCORE, Analysis(
             key=None if labels.key is None else Key.parse(labels.key), tempo=labels.tempo,
@@ -109,19 +115,27 @@ def labelled_songs(data: Path, analyzer: str, kept: Path | None) -> Iterator[Lab
         yield Labelled(labels.name, artist, by, duration_s, truth, tuple(excerpts), tuple(found), as_given)
 
 
-def heard(labels: Labels, analyzer: str, kept: Path | None) -> tuple[float, list[Excerpt], list[Analysis]]:
+def kept_file(kept: Path, name: str, *depends: object) -> Path:
+    """Return the file of what is kept under a name; it is another one if what it was made of is another."""
+    digest = hashlib.sha256(json.dumps(depends).encode()).hexdigest()
+    return kept / f"{name} {digest[:12]}.json"
+
+
+def heard(labels: Labels, analyzer: Analyzer, kept: Path | None) -> tuple[float, list[Excerpt], list[Analysis]]:
     """Return a song's length, its excerpts and what an analyzer says of each; kept in the folder, if there is one."""
-    file = None if kept is None else kept / f"{analyzer} {labels.name}.json"
+    file = None
+    if kept is not None:
+        policy = attrs.asdict(ExcerptPolicy())
+        sounds = [file_sha256(path) for path in labels.files]
+        file = kept_file(kept, f"{analyzer.info.name} {labels.name}", identity_of(analyzer), policy, sounds)
     if file is None or not file.exists():
         mix = total([load(path) for path in labels.files])
         # What is too short for db add is compared all the same: as one excerpt.
         excerpts = ExcerptPolicy().excerpts(mix.duration) or [Excerpt(0.0, mix.duration)]
-        component = Kit(analyzer=analyzer).analyzer
-        said = [component.analyze(mix.excerpt(one.start, one.duration)).to_dict() for one in excerpts]
+        said = [analyzer.analyze(mix.excerpt(one.start, one.duration)).to_dict() for one in excerpts]
         result = {"duration_s": mix.duration, "excerpts": [[one.start, one.duration] for one in excerpts], "said": said}
         if file is not None:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(json.dumps(result), encoding="utf-8")
+            write_text(file, json.dumps(result))
     else:
         result = json.loads(file.read_text(encoding="utf-8"))
     found = [Analysis.from_dict(one) for one in result["said"]]
@@ -159,13 +173,16 @@ def karaoke(sound: Path, duration_s: float, kept: Path | None) -> tuple[Analysis
     period = 60 / tempo
     first = (heads["GAP"] / 1000 + int(sung.argmax()) * period / lines) % period
     given = np.arange(first, duration_s, period)
-    file = None if kept is None else kept / f"attacks {sound.parent.name}.json"
+    spacing = period * LINES / lines
+    file = None
+    if kept is not None:
+        file = kept_file(kept, f"attacks {sound.parent.name}", file_sha256(sound), first, spacing, HOP_S)
     if file is not None and file.exists():
         late = json.loads(file.read_text(encoding="utf-8"))
     else:
-        late = onset_delay(load(sound), first, period * LINES / lines)
+        late = onset_delay(load(sound), first, spacing)
         if file is not None:
-            file.write_text(json.dumps(late), encoding="utf-8")
+            write_text(file, json.dumps(late))
     moved = np.arange((first + late) % period, duration_s, period)
     return Analysis(tempo=tempo, beats=moved), given
 

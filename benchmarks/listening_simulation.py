@@ -29,6 +29,8 @@ from mashkit.listen.power import ALPHA, Rate, planted, rates, studies
 from mashkit.listen.simulate import PAPER_SYSTEMS, TASKS, World, design, simulate
 from mashkit.rendering.output import environment
 
+FEWEST = 25
+"""Fewest studies of each design in the null; with fewer, some scenarios and screenings had one study or none."""
 CHUNK = 20
 """Studies that a process simulates at a time."""
 SCREENINGS: Mapping[str, tuple[tuple[int, int, float | None], ...]] = {
@@ -269,11 +271,14 @@ def main() -> None:
     """Simulate, print, and keep on demand."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--studies", type=positive, default=500, help="of each design in the null; default: %(default)s"
-    )
+        "--studies", type=positive, default=500,
+        help=f"of each design in the null, {FEWEST} or more; default: %(default)s",
+    )  # fmt: skip
     parser.add_argument("--jobs", type=positive, default=2, help="processes; default: %(default)s")
     parser.add_argument("--write", action="store_true", help="keep the result in benchmarks/results")
     arguments = parser.parse_args()
+    if arguments.studies < FEWEST:
+        parser.error(f"--studies is {arguments.studies}: give {FEWEST} or more")
     result = measured(arguments.studies, arguments.jobs)
     print(table(result))
     if arguments.write:

@@ -24,6 +24,7 @@ from script import RESULTS, run_script, write_results
 
 from mashkit.catalog import Catalog
 from mashkit.catalog.database import MashupDB
+from mashkit.errors import UsageError
 from mashkit.mashup import Mashup
 from mashkit.pipeline import Kit
 from mashkit.rendering.output import environment
@@ -97,6 +98,11 @@ def main() -> None:
     with MashupDB(arguments.db, write=False) as database:
         catalog = Catalog(database)
         clips = [clip for clip in catalog.clips if arguments.match in clip.title and clip.duration > SECONDS]
+        if not clips:
+            raise UsageError(
+                f"no clip of {arguments.db} is longer than {SECONDS:g} s and has {arguments.match!r} in its title",
+                "choose another --match or --db",
+            )
         values: dict[str, dict[str, list[float]]] = {name: {} for name in scorers}
         for clip in clips:
             made = mashups(catalog, clip, kit)

@@ -28,6 +28,7 @@ import numpy.typing as npt
 from script import RESULTS, run_script, write_results
 
 from mashkit.cli.actions import positive
+from mashkit.errors import UsageError
 from mashkit.types import Audio
 from mashkit_mashnet.stem_features import StemFeatures
 from mashkit_mashnet_train.recipes.rendered import RECIPE, bundled_soundfont
@@ -36,6 +37,20 @@ from mashkit_mashnet_train.recipes.sound import SAMPLE_RATE, SUNG, arrange, mono
 
 Floats = npt.NDArray[np.float64]
 WINDOW_S = 3.0
+FEWEST = 2
+"""Fewest melodies: one that teaches who sings, and one that is judged."""
+
+
+def melodies_of(midi: Path, count: int) -> list[tuple[list[Note], float]]:
+    """Return so many melodies that every singer can sing, with their tempi; raise UsageError if there are too few."""
+    found = [
+        (notes, excerpt.tempo)
+        for excerpt in pop909(midi, 1, 12.0, 2, 3 * count)
+        if (notes := monophonic(excerpt.melody)) and np.ptp([note.pitch for note in notes]) <= 13
+    ][:count]
+    if len(found) < FEWEST:
+        raise UsageError(f"{midi} has {len(found)} melodies that can be sung", f"give a file with {FEWEST} or more")
+    return found
 
 
 def moved(notes: Sequence[Note], semitones: int) -> list[Note]:
@@ -188,24 +203,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--midi", type=Path, required=True, metavar="TAR", help="POP909 as a tar file")
     parser.add_argument("--drums", type=Path, required=True, metavar="TAR", help="Groove MIDI Dataset as a tar file")
-    parser.add_argument("--melodies", type=positive, default=6)
+    parser.add_argument("--melodies", type=positive, default=6, help=f"{FEWEST} or more; default: %(default)s")
     parser.add_argument("--clips", type=positive, default=3)
     parser.add_argument("--cost-only", action="store_true")
     parser.add_argument("--before", type=float, nargs=2, metavar=("SUNG", "PLAYED"))
     parser.add_argument("--write", action="store_true", help="write results/singers.json and .md")
     arguments = parser.parse_args()
+    if arguments.melodies < FEWEST and not arguments.cost_only:
+        parser.error(f"--melodies is {arguments.melodies}: give {FEWEST} or more")
     warnings.simplefilter("ignore")
+    melodies = [] if arguments.cost_only else melodies_of(arguments.midi, arguments.melodies)
     costs = {RECIPE: cost(list(pop909(arguments.midi, 1, 23.0, 0, arguments.clips)), arguments.drums)}
     if arguments.cost_only:
         print(costs[RECIPE])
         return
     if arguments.before:
         costs = {"rendered": dict(zip(("sung", "played"), arguments.before, strict=True)), **costs}
-    melodies = [
-        (notes, excerpt.tempo)
-        for excerpt in pop909(arguments.midi, 1, 12.0, 2, 3 * arguments.melodies)
-        if (notes := monophonic(excerpt.melody)) and np.ptp([note.pitch for note in notes]) <= 13
-    ][: arguments.melodies]
     result = {"melodies": len(melodies), "clips": arguments.clips, **sung(melodies), "cost": costs}
     page = markdown(result)
     print(page)
