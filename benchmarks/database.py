@@ -49,7 +49,8 @@ SONG_COUNT = 3
 SEED = 1
 RHYTHMS = 2_000
 """Beats that synthetic clips share."""
-CLIPS = 1_000_000
+CLIPS, LEAST = 1_000_000, 3_000
+"""Clips of the database that is made, and the least of them."""
 PLANS = 1_000
 """Plans of each condition: most of their clips are touched for the first time, as in a collection this large."""
 TARGETS = {
@@ -679,6 +680,8 @@ def _problem(arguments: argparse.Namespace) -> str | None:
         return f"{arguments.section} needs --root, the folder of a database that `rows` made"
     if section == "rows" and there is not None and arguments.clips not in (None, there):
         return f"the database in {arguments.root} has {there:,} clips, not {arguments.clips:,}: leave out --clips"
+    if arguments.section == "rows" and (there or arguments.clips or CLIPS) < LEAST:
+        return f"rows need {LEAST:,} clips or more, because clips that nobody touched are fetched"
     if not arguments.write or not PATH.exists():
         return None
     kept = json.loads(PATH.read_text()).get(section, {})

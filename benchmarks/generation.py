@@ -6,7 +6,7 @@ generator that is measured; their beat grids are stored, as a database stores th
 seconds of one process, one thread.
 
 Prints tables; with --write keeps them as benchmarks/results/generation.json and generation.md. --before FOLDER also
-measures an older mashkit, whose checkout is there.
+measures an older mashkit, whose checkout is there; without it, a comparison that is kept stays, with its date.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import argparse
+import datetime
 import functools
 import gc
 import itertools
@@ -35,6 +36,7 @@ import numpy as np
 from script import RESULTS, existing_folder, run_script, write_results
 
 from mashkit.builtin.paper import PaperGenerator
+from mashkit.errors import MashkitError
 from mashkit.types import Analysis, Clip, Condition, Key, Role
 
 HERE = Path(__file__).parent
@@ -137,11 +139,30 @@ def before(folder: Path) -> dict[str, float]:
     """Measure an older version, on the thousand clips in memory."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), str(HERE)])}
     command = [sys.executable, "-P", str(Path(__file__).resolve()), "--child"]
-    output = subprocess.run(  # noqa: S603 — this very script
-        command, env=environment, check=True, capture_output=True, text=True
-    ).stdout
-    measured: dict[str, float] = json.loads(output)
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True)  # noqa: S603 — this very script
+    if ran.returncode:
+        said = (ran.stderr.strip() or "it said nothing").splitlines()[-1]
+        raise MashkitError(
+            f"the mashkit in {folder} cannot be measured: {said}", "give the checkout of another version"
+        )
+    measured: dict[str, float] = json.loads(ran.stdout)
     return measured
+
+
+def checkout(text: str) -> Path:
+    """Read the path of a folder with a mashkit (argparse's ``type``): without one, this mashkit would be measured."""
+    folder = existing_folder(text)
+    if not (folder / "mashkit" / "builtin" / "paper.py").is_file():
+        raise argparse.ArgumentTypeError(f"{text} is no checkout of mashkit")
+    return folder
+
+
+def version_of(folder: Path) -> str:
+    """Return the commit of a checkout, or the folder's name if it is none."""
+    command = ["git", "-C", str(folder), "rev-parse", "--show-toplevel", "--short", "HEAD"]
+    said = subprocess.run(command, capture_output=True, text=True).stdout.split("\n")  # noqa: S603 — fixed words
+    # A folder without a repository of its own may lie inside of another one.
+    return f"commit {said[1]}" if Path(said[0]) == folder.resolve() else folder.resolve().name
 
 
 def in_memory() -> dict[str, float]:
@@ -259,14 +280,8 @@ def main() -> None:
     """Measure, print, and keep the result if asked to."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true", help="keep the result in benchmarks/results")
-    parser.add_argument(
-        "--before", type=existing_folder, metavar="FOLDER", help="checkout of a version to compare with"
-    )
-    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--before", type=checkout, metavar="FOLDER", help="checkout of a version to compare with")
     arguments = parser.parse_args()
-    if arguments.child:
-        print(json.dumps(in_memory()))
-        return
     result: dict[str, Any] = {
         "machine": {"python": platform.python_version(), "numpy": np.__version__, "processor": processor()},
         "targets": TARGETS,
@@ -278,13 +293,15 @@ def main() -> None:
     }
     if arguments.before is not None:
         sides = {"before": before(arguments.before), "after": in_memory()}
+        result["compared"] = {"with": version_of(arguments.before), "date": f"{datetime.date.today()}"}
         result["before"] = {what: {side: found[what] for side, found in sides.items()} for what in sides["after"]}
     page = text_of(result)
     print(page)
     if arguments.write:
         kept = RESULTS / "generation.json"
         if "before" not in result and kept.exists():
-            result["before"] = json.loads(kept.read_text()).get("before")
+            earlier = json.loads(kept.read_text())
+            result |= {name: earlier[name] for name in ("compared", "before") if name in earlier}
         write_results(kept, result, text_of(result), indent=2)
 
 
@@ -342,8 +359,8 @@ def text_of(result: dict[str, Any]) -> str:
                 for what, row in result["before"].items()
             ),
             "",
-            "*Before* is the version that tested every clip in every draw (`--before` a checkout of commit 92e62b0),"
-            " measured just before the other.",
+            f"*Before* is {result['compared']['with']} (`--before`); both columns were measured on"
+            f" {result['compared']['date']}, one after the other.",
             "",
         ]
     return "\n".join(lines)
@@ -354,4 +371,8 @@ def _number(value: float | None) -> str:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:] == ["--child"]:
+        # An older mashkit may lack what run_script imports.
+        print(json.dumps(in_memory()))
+        sys.exit()
     run_script(main)

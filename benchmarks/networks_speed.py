@@ -357,14 +357,31 @@ def main() -> int:
     print(text)
     if arguments.write:
         write_results(RESULTS / "networks_speed.json", result, text, indent=2)
-    slowest = max(networks["compact"]["premixnet"], intervals["cached_ms"])
-    least = min(found["ratio"], intervals["ratio"])
-    return int(slowest > TARGETS["compact, 30 s, CPU ms"] or least < TARGETS["180 candidates, ratio"])
+    return int(not all(one for found in kept(result) for one in found.values()))
+
+
+def kept(result: dict[str, Any]) -> tuple[dict[str, bool], dict[str, bool]]:
+    """Return which network scores 30 s in time, and which scores candidates faster by the target's ratio."""
+    intervals = result["intervalnet"]
+    times = {
+        "compact PreMixNet": result["networks_cpu_ms"]["compact"]["premixnet"],
+        "`intervalnet`": intervals["cached_ms"],
+    }
+    ratios = {"compact PreMixNet": result["candidates"]["ratio"], "`intervalnet`": intervals["ratio"]}
+    return (
+        {name: ms <= TARGETS["compact, 30 s, CPU ms"] for name, ms in times.items()},
+        {name: ratio >= TARGETS["180 candidates, ratio"] for name, ratio in ratios.items()},
+    )
+
+
+def _verdict(found: dict[str, bool]) -> str:
+    return ", ".join(f"{name} {'met' if holds else '**missed**'}" for name, holds in found.items())
 
 
 def table(result: dict[str, Any]) -> str:
     """Return the result as a page."""
     networks, found = result["networks_cpu_ms"], result["candidates"]
+    in_time, faster = kept(result)
     lines = [
         "# What the networks cost on a CPU",
         "",
@@ -400,7 +417,8 @@ def table(result: dict[str, Any]) -> str:
         f"{result['intervalnet']['independent']:.2f} s one by one, measuring every stem anew; ratio "
         f"{result['intervalnet']['ratio']:.1f}.",
         "",
-        "Targets: compact on 30 s of three stems in at most 60 ms; candidates at least 10 times faster layer by layer.",
+        f"Targets: 30 s of three stems in at most {TARGETS['compact, 30 s, CPU ms']:g} ms: {_verdict(in_time)}; "
+        f"candidates at least {TARGETS['180 candidates, ratio']:g} times faster layer by layer: {_verdict(faster)}.",
         "",
     ]
     return "\n".join(lines)

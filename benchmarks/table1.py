@@ -64,7 +64,7 @@ PAPER = {
 """Table 1 of the paper: accuracy, %, and average rank among 26,550 matched mashups."""
 TARGETS = {"accuracy": 98.0, "rank": 1.05}
 VOCALS, SEED = 60, 0
-"""Vocals of the controlled questions, and the seed of their draws, as in benchmarks/results/networks.md."""
+"""Vocals of the controlled questions, at most, and the seed of their draws, as in benchmarks/results/networks.md."""
 MUSIC = ("auc", "semitone", "late_50")
 """Controlled metrics that the table has."""
 
@@ -174,14 +174,14 @@ def songs_of(training: Mapping[str, Any]) -> int:
 
 
 def asked_by(controlled: Mapping[str, Any] | None) -> str:
-    """Return the sentence that says by which rules the controlled questions were drawn; empty if there are none."""
+    """Return the sentence that says how many controlled questions there are, and by which rules; empty if none."""
     if controlled is None:
         return ""
     if "rules" in controlled:
-        return f" Controlled questions: rules of version {controlled['rules']}."
+        return f" Controlled questions: {controlled['vocals']} songs, rules of version {controlled['rules']}."
     return (
-        " The controlled questions are of rules before version 6: a stem that is late, or in another tempo, could "
-        "begin or end in silence, which originals never do, so half a beat may be too high."
+        f" Controlled questions: {controlled['vocals']} songs, rules before version 6. By these, a stem that is late, "
+        "or in another tempo, could begin or end in silence, which originals never do, so half a beat may be too high."
     )
 
 
@@ -194,8 +194,8 @@ def page(collections: Mapping[str, Any]) -> str:
         "Made by `python benchmarks/table1.py --data STORE --clips CLIPS --write NAME CHECKPOINT…`. Songs are mixed, "
         "separated by the default separator, analysed, combined and stretched (`mashkit features pipeline`); networks "
         "learnt from the training songs, and are asked about test songs. In brackets: 95 % intervals, bootstrapped by "
-        "song. In the columns *controlled*, the same networks judge 60 rendered songs that none of them was trained "
-        "on, as features. There, originals, too, are transposed and stretched, so only music tells them apart. "
+        "song. In the columns *controlled*, the same networks judge rendered songs that none of them was trained on, "
+        "as features. There, originals, too, are transposed and stretched, so only music tells them apart. "
         "Chance is 50 %. A network that began with weights of protocol controlled went on learning from a network that "
         "ships (`mashkit train --initial`), which had learnt from rendered stems; the test songs are in neither "
         "training. *Songs* is the number of songs that a network learnt from.",
@@ -252,8 +252,8 @@ def main() -> None:
         asked = questions(clips, VOCALS, SEED)
         names = hashlib.sha256(json.dumps([record.id for record in clips.records]).encode()).hexdigest()
         controlled = {
-            "store": clip_store.fingerprint, "clips": len(clips), "clips_sha256": names, "vocals": VOCALS, "seed": SEED,
-            "rules": RULES_VERSION,
+            "store": clip_store.fingerprint, "clips": len(clips), "clips_sha256": names, "vocals": len(asked),
+            "seed": SEED, "rules": RULES_VERSION,
         }  # fmt: skip
         lookup = Lookup([clip_store])
     # Titles name the songs; their ids would only make the file longer.
