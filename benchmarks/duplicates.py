@@ -31,7 +31,7 @@ from script import RESULTS, run_script, write_results
 
 from mashkit.audio.files import AUDIO_SUFFIXES, load, resample, save
 from mashkit.catalog.protocols.multitrack import Multitrack
-from mashkit.catalog.songs import find_songs, title_of
+from mashkit.catalog.songs import Song, find_songs, title_of
 from mashkit.cli.actions import positive
 from mashkit.errors import UsageError
 from mashkit.features.soundprint import SAME, Shelf, Soundprint, likeness, shelved, soundprint
@@ -72,14 +72,21 @@ ASKED = 10_000
 """Songs of the shelf whose speed is measured."""
 
 
+def sound_files(folders: Sequence[Path]) -> list[Path]:
+    """Return the sound files in folders."""
+    return [path for path in find_songs(folders) if path.suffix.lower() in AUDIO_SUFFIXES]
+
+
+def stem_songs(multitracks: Sequence[Path]) -> list[Song]:
+    """Return the songs in folders of multitracks that can be used."""
+    return [song for song in Multitrack().songs(multitracks) if isinstance(song, Song)] if multitracks else []
+
+
 def decoded_songs(folders: Sequence[Path], multitracks: Sequence[Path]) -> Iterator[tuple[str, dict[str, Audio]]]:
     """Yield title and sounds of each song: "mix", and of multitracks the sums of stems that show what is borderline."""
-    for path in find_songs(folders):
-        if path.suffix.lower() in AUDIO_SUFFIXES:
-            yield title_of(path), {"mix": load(path)}
-    for song in Multitrack().songs(multitracks) if multitracks else ():
-        if isinstance(song, tuple):
-            continue
+    for path in sound_files(folders):
+        yield title_of(path), {"mix": load(path)}
+    for song in stem_songs(multitracks):
         stems = {name: load(path) for name, path in song.stems.items()}
         sums = {
             "mix": set(stems), "instrumental": set(stems) - {"vocals"}, "vocals alone": {"vocals"},
@@ -213,7 +220,10 @@ def main() -> None:
 
 
 def measured(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return all figures."""
+    """Return all figures; raise UsageError if there are too few songs."""
+    named = {*map(title_of, sound_files(arguments.songs)), *(song.title for song in stem_songs(arguments.multitracks))}
+    if len(named) < FEWEST:
+        raise UsageError(f"{len(named)} songs were found", f"give {FEWEST} or more, each of another title")
     mixes: dict[str, Soundprint] = {}
     excerpts: dict[str, Soundprint] = {}
     copies: list[tuple[str, str, Soundprint]] = []
@@ -235,8 +245,6 @@ def measured(arguments: argparse.Namespace) -> dict[str, Any]:
             for way, audio in changed(sounds["mix"], folder):
                 copies.append((title, way, soundprint(audio)))
         print(title, flush=True)
-    if len(mixes) < FEWEST:
-        raise UsageError(f"{len(mixes)} songs were found", f"give {FEWEST} or more, each of another title")
     pieces = list(rendered(arguments.pop909, arguments.groove, arguments.rendered)) if arguments.pop909 else []
     titles = list(mixes)
     originals = {title: sound for title, way, sound in copies if not way}
@@ -315,7 +323,8 @@ def page(result: dict[str, Any]) -> str:
         lines.append(f"| {way} | {found} | {len(rows)} | {lowest:.2f} | {sum(one['looked_up'] for one in rows)} |")
     lines += ["", "Different songs:", "", "| pairs | taken for the same | n | highest agreement |", "|---|---|---|---|"]
     for name, one in result["negatives"].items():
-        lines.append(f"| {name} | {one['false']} | {one['pairs']} | {one['highest']:.2f} |")
+        highest = f"{one['highest']:.2f}" if one["pairs"] else "–"
+        lines.append(f"| {name} | {one['false']} | {one['pairs']} | {highest} |")
     total_pairs = sum(one["pairs"] for one in result["negatives"].values())
     false = sum(one["false"] for one in result["negatives"].values())
     learnt, cost = result["learnt"], result["cost"]
