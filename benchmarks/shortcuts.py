@@ -1,6 +1,6 @@
 """What else than the match a scorer might hear: originals against themselves with one harmless or absurd change.
 
-    python benchmarks/shortcuts.py --db DB [--scorer NAME[:OPTION=VALUE]] … [--write NAME]
+    python benchmarks/shortcuts.py --db DB [--scorer NAME] … [--write NAME]
 
 Each vocal's original, 18 s of it, is scored beside itself with a layer played backwards (fits no more: the original
 should win), with all layers stretched and shifted there and back (fits as before: near 50 %), and with two seconds of
