@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from mashkit.builtin.paper import PaperGenerator
 from mashkit.features.tuner import retuned, tuning_of
 from mashkit.features.tuning import sounding_distance, tuned, wrapped
 from mashkit.pipeline import Kit
+from mashkit.rendering.output import environment
 from mashkit.rendering.renderer import Renderer
 from mashkit.testing.mashups import Shelf
 from mashkit.types import Analysis, Audio, Clip, Condition, Role
@@ -50,6 +52,11 @@ class Piece:
 def shelved(shelf: Shelf, piece: Piece) -> Clip:
     """Put a piece on a shelf, and return the clip it makes; songs are told apart by name."""
     return attrs.evolve(shelf.add(f"{piece.name}{piece.cents:+g}", piece.stems, piece.analysis), song=piece.name)
+
+
+def name_of(path: Path) -> str:
+    """Return what a song is called: its file's name, or its folder's if the file is only called "audio"."""
+    return path.stem if path.stem != "audio" else path.parent.name
 
 
 def excerpt(path: Path) -> Audio:
@@ -97,7 +104,7 @@ def measured(kit: Kit, paths: Sequence[Path], all_cents: Sequence[int], separate
     """Return the figures of all songs at all tunings; 0 cents is among them."""
     bases, retunings = [], []
     for path in paths:
-        name = path.stem if path.stem != "audio" else path.parent.name
+        name = name_of(path)
         mix = excerpt(path)
         separated = kit.separator.separate(mix)
         stems = {role: separated.role(role) for role in Role}
@@ -141,40 +148,49 @@ def measured(kit: Kit, paths: Sequence[Path], all_cents: Sequence[int], separate
             "stretcher": kit.stretcher.info.name, "cents": list(all_cents), "separated": separated_after}  # fmt: skip
 
 
-def text_of(results: Sequence[Mapping[str, Any]]) -> str:
+def text_of(told: Mapping[str, Any]) -> str:
     """Return the figures as Markdown."""
+    songs = len({row["song"] for row in told["results"][0]["rows"]})
     lines = [
         "# Songs off A = 440 Hz",
         "",
         "Made by `python benchmarks/tuning.py --write SONG…`. Each song is played like a record, −50 to +50 cents; the "
         "matched mashup over the next song's vocal is rendered, and what its harmonic layer sounds at is measured by "
         "librosa.estimate_tuning, against the vocal's own harmonic stem. *With whole semitones* is what the same layer "
-        "would be off without the cents.",
+        "would be off without the cents. *Another key* is a key that, with the tuning, is more than 50 cents off the "
+        "song's own key moved like the record; the one found of the song as it is may be the wrong one. Excerpts of "
+        f"{EXCERPT_S:g} s of {songs} songs.",
     ]
-    for result in results:
+    for result in told["results"]:
         rows = result["rows"]
         when = "separated after the speed was changed" if result["separated"] else "separated before"
         lines += ["", f"## Keys by {result['analyzer']}, stems by {result['separator']}, {when}, {result['stretcher']}"]
         lines += [""]
         lines += [_summary("all", rows)]
-        lines += ["", "| played at, cents | median mistuning | worst | with whole semitones, median | keys misnamed |"]
+        lines += ["", "| played at, cents | median mistuning | worst | with whole semitones, median | another key |"]
         lines += ["|---|---|---|---|---|"]
         for cents in result["cents"]:
             some = [row for row in rows if row["cents"] == cents]
             off = np.abs([row["mistuning"] for row in some])
             before = np.abs([row["unshifted"] for row in some])
-            wrong = sum(abs(row["key_error"]) > 50 for row in some)
+            wrong = len(another_key(some))
             lines.append(
                 f"| {cents:+d} | {np.median(off):.1f} | {off.max():.1f} | {np.median(before):.1f} | "
                 f"{wrong} of {len(some)} |"
             )
-        lines += ["", "| song | our tuning of the harmonic stem | of the mix | librosa's of the stem | confidence |"]
-        lines += ["|---|---|---|---|---|"]
+        lines += ["", "| song | key as it is | our tuning of the harmonic stem | of the mix | librosa's of the stem "
+                  "| confidence |"]  # fmt: skip
+        lines += ["|---|---|---|---|---|---|"]
         for row in rows:
             if row["cents"] == 0:
                 found = [_cents(row[name]) for name in ("tuning", "mix_tuning", "librosa")]
-                lines.append(f"| {row['song']} | {' | '.join(found)} | {row['confidence']:.2f} |")
+                lines.append(f"| {row['song']} | {row['key']} | {' | '.join(found)} | {row['confidence']:.2f} |")
     return "\n".join(lines) + "\n"
+
+
+def another_key(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the songs of the rows whose key and tuning moved otherwise than the record, each as often as it did."""
+    return [row["song"] for row in rows if abs(row["key_error"]) > 50]
 
 
 def _cents(value: float | None) -> str:
@@ -184,10 +200,12 @@ def _cents(value: float | None) -> str:
 def _summary(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
     off = np.abs([row["mistuning"] for row in rows])
     keys = np.abs([row["key_error"] for row in rows])
+    songs = Counter(another_key(rows))
+    told = f" ({', '.join(f'{song} {times}' for song, times in songs.items())})" if songs else ""
     return (
         f"{len(rows)} mashups ({name}): median mistuning {np.median(off):.1f} cents, 90 % within "
         f"{np.percentile(off, 90):.1f}; key and tuning together move with the record to within {np.median(keys):.1f} "
-        f"cents (median), {int((keys > 50).sum())} of {len(rows)} keys misnamed. Target: a median of 5 cents or less."
+        f"cents (median), {songs.total()} of {len(rows)} have another key{told}. Target: a median of 5 cents or less."
     )
 
 
@@ -201,12 +219,18 @@ def main() -> None:
     parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
     songs = arguments.songs or sorted((HERE.parent / "examples" / "songs").glob("*.ogg"))
+    if len({name_of(path) for path in songs}) < max(2, len(songs)):
+        parser.error(f"{len(songs)} songs are given: give 2 or more, each of another name")
+    for path in songs:
+        if not path.is_file():
+            parser.error(f"there is no file {path}")
     all_cents = sorted({*arguments.cents, 0})
     results = [measured(Kit(analyzer=name), songs, all_cents, arguments.separated) for name in arguments.analyzer]
-    text = text_of(results)
+    told = {"environment": environment(), "results": results}
+    text = text_of(told)
     print(text)
     if arguments.write:
-        write_results(RESULTS / "tuning.json", results, text, indent=1)
+        write_results(RESULTS / "tuning.json", told, text)
 
 
 if __name__ == "__main__":
