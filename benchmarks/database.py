@@ -1,7 +1,7 @@
 """What a database costs: a million rows, songs going in, memory, and a clip's bytes and core-seconds by component.
 
 Sections, each measured apart: ``rows`` (1,000,000 synthetic clips written straight through the schema, no audio),
-``ingest`` (`db add` against decoding, separating, analyzing and writing by hand, in turn), ``costs`` (of each default
+``ingest`` (`db add` against decoding, separating, analyzing and writing by hand, in turn), ``costs`` (of each
 component), ``memory`` (100 clips going in), ``workers`` (one worker process and two). Prints, and with --write keeps
 the section in benchmarks/results/database.json and makes database.md from all that are there.
 """
@@ -9,6 +9,7 @@ the section in benchmarks/results/database.json and makes database.md from all t
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
 import math
 import os
@@ -37,7 +38,6 @@ from mashkit.catalog.songs import describe_song
 from mashkit.catalog.upkeep import content_digest
 from mashkit.cli.actions import positive
 from mashkit.interfaces import Analyzer, Separator
-from mashkit.rendering.output import environment
 from mashkit.report.statistics import statistics as statistics_of
 from mashkit.synthetic import signals
 from mashkit.types import Analysis, Audio, Condition, Key, Role, StemSet
@@ -363,7 +363,7 @@ def excerpts(folder: Path, count: int, seconds: float) -> list[Path]:
 
 def ingest(arguments: argparse.Namespace) -> dict[str, Any]:
     """Add songs to a database, and do by hand what it cannot do without: CPU seconds of both, in turn."""
-    kit = mk.Kit()
+    kit = mk.Kit(separator=arguments.separator)
     separator, analyzer = kit.separator, kit.analyzer
     number = iter(range(10_000))
     with tempfile.TemporaryDirectory(dir=arguments.tmp) as temporary:
@@ -404,6 +404,7 @@ def ingest(arguments: argparse.Namespace) -> dict[str, Any]:
                 print(runs[-1], file=sys.stderr, flush=True)
     return {
         "excerpt_s": 60.0,
+        "components": _components(kit),
         "runs": runs,
         "songs": len(songs),
         "ratio": statistics.median(run["db_cpu_s"] / run["by_hand_cpu_s"] for run in runs),
@@ -418,7 +419,7 @@ def costs(arguments: argparse.Namespace) -> dict[str, Any]:
     from mashkit.catalog.ingest import _features, sounding
     from mashkit.catalog.objects import encode
 
-    kit = mk.Kit()
+    kit = mk.Kit(separator=arguments.separator)
     parts: dict[str, list[float]] = {}
     sizes: dict[str, list[int]] = {}
     with tempfile.TemporaryDirectory(dir=arguments.tmp) as temporary:
@@ -498,7 +499,7 @@ def workers(arguments: argparse.Namespace) -> dict[str, Any]:
         for turn in range(arguments.runs):
             run: dict[str, Any] = {"load_average": os.getloadavg()[0]}
             for jobs in (1, 2):
-                kit = mk.Kit()
+                kit = mk.Kit(separator=arguments.separator)
                 database = MashupDB(folder / f"database-{turn}-{jobs}")
                 adder = Adder(database, kit.separator, kit.analyzer, executor=_local(jobs))
                 run[f"wall_s_of_{jobs}"] = timed(lambda adder=adder: [None for _ in adder.add(songs)])
@@ -510,7 +511,16 @@ def workers(arguments: argparse.Namespace) -> dict[str, Any]:
             run["same_content"] = run.pop("content_1") == run.pop("content_2")
             runs.append(run)
             print(run, file=sys.stderr, flush=True)
-    return {"songs": len(songs), "runs": runs, "ratio": statistics.median(run["ratio"] for run in runs)}
+    return {
+        "songs": len(songs),
+        "components": _components(kit),
+        "runs": runs,
+        "ratio": statistics.median(run["ratio"] for run in runs),
+    }
+
+
+def _components(kit: mk.Kit) -> str:
+    return f"`{kit.chosen['separator']}` and `{kit.chosen['analyzer']}`"
 
 
 def _local(jobs: int) -> Any:
@@ -535,13 +545,19 @@ def markdown(found: Mapping[str, Any]) -> str:
     lines = [
         "# What a database costs",
         "",
-        f"Made by `python benchmarks/database.py SECTION --write` on {found['machine']['cores']} cores, which others "
-        "used too: CPU seconds where it says so.",
+        "Made by `python benchmarks/database.py SECTION --write` on a machine that others used too: CPU seconds where "
+        "it says so.",
     ]
     for name in SECTIONS:
         if name in found:
-            lines += ["", *_PAGES[name](found[name])]
+            lines += ["", *_PAGES[name](found[name]), "", _measured(found[name])]
     return "\n".join([*lines, ""])
+
+
+def _measured(found: Mapping[str, Any]) -> str:
+    """Return the sentence that says when a section was measured, and what of it was measured again later."""
+    again = [f", {name} on {one['date']}" for name, one in found.items() if isinstance(one, Mapping) and "date" in one]
+    return f"Measured on {found['date']}{''.join(again)}, on {found['cores']} cores."
 
 
 def _verdict(holds: bool) -> str:
@@ -603,7 +619,8 @@ def _ingest_page(found: Mapping[str, Any]) -> Iterator[str]:
         yield f"| {run['song']} | {bare:.2f} | {plain:.2f} | {plain / bare:.3f} | {full:.2f} | {full / bare:.3f} |"
     yield ""
     kept = _verdict(found["ratio"] <= TARGETS["ingest_overhead"])
-    yield (f"Excerpts of {found['excerpt_s']:.0f} s. By hand: decode, separate, analyze, write three FLAC files. "
+    yield (f"Excerpts of {found['excerpt_s']:.0f} s, {found['components']}. By hand: decode, separate, analyze, write "
+           "three FLAC files. "
            f"Median ratio {found['ratio']:.3f} (target {TARGETS['ingest_overhead']:.2f}: {kept}); with features, which "
            f"by hand nobody computed, {found['ratio_with_features']:.3f}.")  # fmt: skip
 
@@ -637,7 +654,7 @@ def _workers_page(found: Mapping[str, Any]) -> Iterator[str]:
         yield f"| {run['load_average']:.1f} | {walls} | {'yes' if run['same_content'] else '**no**'} |"
     yield ""
     kept = _verdict(found["ratio"] >= TARGETS["two_workers"])
-    yield f"{found['songs']} excerpts of 60 s, default components. Target {TARGETS['two_workers']}: {kept}."
+    yield f"{found['songs']} excerpts of 60 s, {found['components']}. Target {TARGETS['two_workers']}: {kept}."
 
 
 _PAGES: Mapping[str, Callable[[Mapping[str, Any]], Iterator[str]]] = {
@@ -654,6 +671,9 @@ def main() -> None:
         "--songs", type=positive, default=SONG_COUNT, help="real songs that go in; default: %(default)s"
     )
     parser.add_argument("--runs", type=positive, default=2)
+    parser.add_argument(
+        "--separator", metavar="NAME", default=mk.Kit().chosen["separator"], help="default: %(default)s"
+    )
     parser.add_argument("--root", type=Path, help="folder of the synthetic database: made there if it is not, and kept")
     parser.add_argument("--tmp", type=Path, help="where temporary files go: rows take 4 GB")
     parser.add_argument("--write", action="store_true", help="keep the result in benchmarks/results")
@@ -664,12 +684,14 @@ def main() -> None:
         look = LOOKS[arguments.section](arguments.root)
         print(json.dumps(look))
         if arguments.write:
-            _keep("rows", {arguments.section.removeprefix("rows:"): look})
+            _keep("rows", {arguments.section.removeprefix("rows:"): {**look, "date": f"{datetime.date.today()}"}})
         return
     found = SECTIONS[arguments.section](arguments)
     print(json.dumps(found, indent=2))
     if arguments.write:
-        _keep(arguments.section, found)
+        machine = {"cores": os.cpu_count(), "processor": platform.processor() or platform.machine()}
+        measured = {"date": f"{datetime.date.today()}", **machine, "python": platform.python_version()}
+        _keep(arguments.section, {**found, **measured})
 
 
 def _problem(arguments: argparse.Namespace) -> str | None:
@@ -698,8 +720,7 @@ def _problem(arguments: argparse.Namespace) -> str | None:
 def _keep(section: str, found: Mapping[str, Any]) -> None:
     """Keep what was measured of a section beside the rest, and make the page anew."""
     kept = json.loads(PATH.read_text()) if PATH.exists() else {}
-    machine = {"cores": os.cpu_count(), "processor": platform.processor() or platform.machine()}
-    kept |= {"targets": TARGETS, "machine": machine, "environment": environment()}
+    kept["targets"] = TARGETS
     kept[section] = {**kept.get(section, {}), **found}
     write_results(PATH, kept, markdown(kept), indent=2)
 

@@ -1,6 +1,6 @@
-"""Does the default separator depend on the level of a file, and does bringing the mix to a usual level undo that?
+"""Does a separator depend on the level of a file, and does bringing the mix to a usual level undo that?
 
-    python benchmarks/levels.py MULTITRACKS [--peaks DB …] [--write]
+    python benchmarks/levels.py MULTITRACKS [--separator NAME] [--peaks DB …] [--write]
 
 Of each multitrack (a folder with vocals, drums, bass and other as sound files) the 30 s in which the voice has most
 energy are summed and brought to each peak. They are separated as they are, by the backend itself, and through
@@ -75,9 +75,9 @@ def page(result: Mapping[str, Any]) -> str:
     rows, peaks = result["rows"], result["peaks_db"]
     songs = list(dict.fromkeys(row["song"] for row in rows))
     lines = [
-        "# The default separator and the level of a file", "",
-        "Made by `python benchmarks/levels.py MULTITRACKS --write`: SDR of the vocals in dB by "
-        f"{result['separator']}, by the peak of the mix, over the 30 s in which the voice has most energy.", "",
+        f"# The separator {result['separator']} and the level of a file", "",
+        "Made by `python benchmarks/levels.py MULTITRACKS --write`: SDR of the vocals in dB "
+        "by the peak of the mix, over the 30 s in which the voice has most energy.", "",
     ]  # fmt: skip
     heading = [
         "| song | way | " + " | ".join(f"{peak:+g} dB" for peak in peaks) + " |",
@@ -100,6 +100,7 @@ def main() -> None:
     """Measure, print, and write with ``--write``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("multitracks", type=existing_folder, metavar="MULTITRACKS")
+    parser.add_argument("--separator", metavar="NAME", default=Kit().chosen["separator"], help="default: %(default)s")
     parser.add_argument("--peaks", type=float, nargs="+", default=list(PEAKS_DB), metavar="DB")
     parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
@@ -113,7 +114,7 @@ def main() -> None:
         lost += [f"{peak:+g} dB" for peak in kept["peaks_db"] if peak not in arguments.peaks]
         if lost:
             parser.error(f"{path.name} would lose {', '.join(lost)}: give a folder with all songs, and all --peaks")
-    separator = Kit().separator
+    separator = Kit(separator=arguments.separator).separator
     rows = [row for song in songs for row in measured(separator, song, arguments.peaks)]
     result = {
         "separator": separator.info.name, "peaks_db": arguments.peaks, "rows": rows, "environment": environment(),

@@ -192,13 +192,13 @@ def page(collections: Mapping[str, Any]) -> str:
         "# Table 1, in the paper's own set-up",
         "",
         "Made by `python benchmarks/table1.py --data STORE --clips CLIPS --write NAME CHECKPOINT…`. Songs are mixed, "
-        "separated by the default separator, analysed, combined and stretched (`mashkit features pipeline`); networks "
-        "learnt from the training songs, and are asked about test songs. In brackets: 95 % intervals, bootstrapped by "
-        "song. In the columns *controlled*, the same networks judge rendered songs that none of them was trained on, "
-        "as features. There, originals, too, are transposed and stretched, so only music tells them apart. "
-        "Chance is 50 %. A network that began with weights of protocol controlled went on learning from a network that "
-        "ships (`mashkit train --initial`), which had learnt from rendered stems; the test songs are in neither "
-        "training. *Songs* is the number of songs that a network learnt from.",
+        "separated (by the separator named below), analysed, combined and stretched (`mashkit features pipeline`); "
+        "the networks learnt from the training songs, and are asked about test songs. In brackets: 95 % intervals, "
+        "bootstrapped by song. In the columns *controlled*, the same networks judge rendered songs that none of them "
+        "was trained on, as features. There, originals, too, are transposed and stretched, so only music tells them "
+        "apart. Chance is 50 %. A network that began with weights of protocol controlled went on learning from a "
+        "network that ships (`mashkit train --initial`), which had learnt from rendered stems; the test songs are in "
+        "neither training. *Songs* is the number of songs that a network learnt from.",
     ]
     for name, one in collections.items():
         counts = one["test"]
