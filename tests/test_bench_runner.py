@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from mashkit.bench import results, runner
-from mashkit.bench.page import markdown, page
+from mashkit.bench.page import markdown, page, publish
 from mashkit.bench.ranking import Metric, standings
 from mashkit.bench.records import Row, collect
 from mashkit.bench.results import Result, read_result, write_result
@@ -29,7 +29,7 @@ from mashkit.bench.tables import SuiteError, from_table
 from mashkit.bench.tasks import Input, Task, load_task, stopwatch
 from mashkit.bench.worker import READY, Assignment
 from mashkit.cli import main
-from mashkit.errors import ComponentUnavailable, MashkitError, UnknownComponent
+from mashkit.errors import ComponentUnavailable, MashkitError, OutputError, UnknownComponent
 from mashkit.pages import number
 from mashkit.registry import Registry
 from mashkit.workers.channel import Lost
@@ -723,6 +723,21 @@ def test_run_and_report(
     assert captured.err.count("not tried: its process was lost 3 times") == 1  # of all the inputs it befell
     assert "acme-tape" in captured.out
     assert command("run", toml, "-o", tmp_path / "out", "--only", "acme-needy", "--quiet") == 1
+
+
+@pytest.mark.parametrize("name", ["acme.json", "acme.html", "acme.md"])
+def test_a_file_of_the_users_is_not_replaced(
+    name: str, toml: Path, result: Result, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / name).write_text("# My notes\n\nAcme is fine.\n")
+    assert command("run", toml, "-o", out, "--quiet") == 1
+    assert f"{name} exists already, and holds something else" in capsys.readouterr().err
+    assert [path.name for path in out.iterdir()] == [name]  # nothing was measured
+    with pytest.raises(OutputError, match="mashkit did not write it"):
+        publish(result, out)
+    assert [path.name for path in out.iterdir()] == [name]
 
 
 def test_wrong_usage(toml: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

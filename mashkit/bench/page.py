@@ -24,9 +24,12 @@ from mashkit.bench.statistics import SIGNIFICANT, Comparison
 from mashkit.bench.tasks import Cell, Literature, Pick, Table, load_task
 from mashkit.components.fence import plugin_code
 from mashkit.pages import MINUS, NONE, number, text
+from mashkit.products import require_replaceable_text
 
 LONG = 40
 """Number of characters above which a cell of text becomes wide."""
+_BEGINNINGS = {".json": r"\{", ".html": "<!doctype html", ".md": r"# .*\n\n(- |Suite `)"}
+"""Suffix → how such a file of a result begins, as a regular expression."""
 
 
 def publish(result: Result, folder: Path, sounds: Mapping[str, str] | None = None) -> list[Path]:
@@ -42,13 +45,27 @@ def publish(result: Result, folder: Path, sounds: Mapping[str, str] | None = Non
     Raises
     ------
     OutputError
-        If the folder cannot be written. Each file is whole or not there.
+        If the folder cannot be written, or one of these names is a file of the user's. Each file is whole or not there.
     MashkitError
         If pyarrow is not installed.
     """
+    require_replaceable_files(folder, result.suite.name)
     path = folder / f"{result.suite.name}.json"
     write_result(result, path)
     return [path, *write_pages(result, path, sounds)]
+
+
+def require_replaceable_files(folder: Path, name: str) -> None:
+    """Raise OutputError if a file that :func:`publish` would replace is none of `mashkit bench`.
+
+    Parameters
+    ----------
+    folder : Path
+    name : str
+        Of the suite, or of the result's file without its suffix.
+    """
+    for suffix, beginning in _BEGINNINGS.items():
+        require_replaceable_text(folder / f"{name}{suffix}", beginning)
 
 
 def write_pages(result: Result, path: Path, sounds: Mapping[str, str] | None = None) -> list[Path]:
@@ -57,8 +74,9 @@ def write_pages(result: Result, path: Path, sounds: Mapping[str, str] | None = N
     Raises
     ------
     OutputError
-        If the folder cannot be written.
+        If the folder cannot be written, or a file there is none of `mashkit bench`.
     """
+    require_replaceable_files(path.parent, path.stem)
     paths = [path.with_name(f"{path.stem}{suffix}") for suffix in (".html", ".md")]
     write_text(paths[0], page(result, sounds))
     write_text(paths[1], markdown(result))

@@ -99,7 +99,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from mashkit.atomicfile import require_possible_folder
     from mashkit.bench.charts import require_matplotlib
     from mashkit.bench.compare import with_earlier
-    from mashkit.bench.page import judged_apart, publish
+    from mashkit.bench.page import judged_apart, publish, require_replaceable_files
     from mashkit.bench.results import require_pyarrow
     from mashkit.bench.runner import run, what_is_ahead
     from mashkit.cli.console import print_json, say
@@ -116,6 +116,7 @@ def _run(arguments: argparse.Namespace) -> int:
     suite = _suite(arguments)
     registry = Registry()
     _require_added(suite, arguments.add, registry)
+    require_replaceable_files(arguments.output, suite.name)
 
     said: set[tuple[str, str]] = set()
 
