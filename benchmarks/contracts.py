@@ -1,4 +1,4 @@
-"""How long the contract suite of each plugin takes: all its contract classes in one pytest process, on one thread.
+"""How long the contract suite of a plugin takes: all its contract classes in one pytest process, on one thread.
 
 Seconds are of the process and what it starts, Python's and pytest's own start included; classes marked slow are run
 apart. Prints a table, and with --write keeps it as benchmarks/results/contracts.json and contracts.md.
@@ -7,6 +7,7 @@ apart. Prints a table, and with --write keeps it as benchmarks/results/contracts
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
 import os
 import platform
@@ -22,9 +23,10 @@ from typing import Any
 
 from script import RESULTS, run_script, write_results
 
-from mashkit.rendering.output import environment
+from mashkit.errors import MashkitError
 
 ROOT = Path(__file__).parents[1]
+PLUGINS = sorted(path.name for path in (ROOT / "plugins").iterdir() if path.is_dir())
 TARGET_S = 60.0
 PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "-p", "no:cacheprovider"]
 _LIST = """
@@ -33,7 +35,7 @@ import pytest
 
 class Lister:
     def pytest_collection_finish(self, session):
-        from mashkit.testing.contracts import ComponentContract  # after pytest has prepared its assertions
+        from mashkit.testing.contracts.component import ComponentContract  # after pytest has prepared its assertions
         nodes = {}
         for item in session.items:
             if item.cls is not None and issubclass(item.cls, ComponentContract):
@@ -46,10 +48,18 @@ pytest.main(["--collect-only", "-qq", "-p", "no:xdist", *sys.argv[1:]], plugins=
 
 def contract_classes(plugin: Path) -> dict[str, bool]:
     """Return the contract classes in a plugin's tests, as pytest names them, and whether they are slow."""
-    said = subprocess.run(  # noqa: S603 — ours
-        [sys.executable, "-c", _LIST, str(plugin / "tests")], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout
-    found: dict[str, bool] = json.loads(next(line for line in said.splitlines() if line.startswith("{")))
+    ran = subprocess.run(  # noqa: S603 — ours
+        [sys.executable, "-c", _LIST, str(plugin / "tests")], cwd=ROOT, capture_output=True, text=True
+    )
+    lines = ran.stdout.splitlines()
+    listed = next((line for line in lines if line.startswith("{")), None)
+    if listed is None:
+        told = [line for line in [*lines, *ran.stderr.splitlines()] if line.strip()]
+        raise MashkitError(
+            f"pytest cannot list the tests of {plugin.name}: {told[-1] if told else 'it said nothing'}",
+            f"run pytest --collect-only {plugin / 'tests'}",
+        )
+    found: dict[str, bool] = json.loads(listed)
     return found
 
 
@@ -79,37 +89,46 @@ def run(nodes: list[str]) -> dict[str, Any]:
         "slowest": name,
         "slowest_wall_s": seconds,
         "load": os.getloadavg()[0],
+        "cores": os.cpu_count(),
+        "processor": platform.processor() or platform.machine(),
+        "python": platform.python_version(),
+        "date": f"{datetime.date.today()}",
     }
+
+
+def page(result: dict[str, Any]) -> str:
+    """Return the page made from the rows; plugins without a row are named."""
+    rows = result["rows"]
+    missing = [name for name in PLUGINS if name not in {row.partition(",")[0] for row in rows}]
+    lines = [
+        "# How long contract suites take",
+        "",
+        "Made by `python benchmarks/contracts.py --write`: all contract classes of a plugin in one process, on one"
+        " thread, its start included. The wall clock counts what else the machine did; the load says how much that was."
+        f" Each row is as old as its date. Target: under {result['target_s']:g} s.",
+        "",
+        "| plugin | classes | outcome | CPU, s | wall, s | cores | load | slowest check | date |",
+        "|---|---|---|---|---|---|---|---|---|",
+        *(
+            f"| {name} | {', '.join(row['classes'])} |"
+            f" {', '.join(f'{count} {outcome}' for outcome, count in row['outcomes'].items())}"
+            f" | {row['cpu_s']:.0f} | {row['wall_s']:.0f} | {row['cores']} | {row['load']:.1f} | `{row['slowest']}`"
+            f" | {row['date']} |"
+            for name, row in rows.items()
+        ),
+        "",
+    ]
+    if missing:
+        lines += [f"Not installed, not measured, or without contract classes: {', '.join(missing)}.", ""]
+    return "\n".join(lines)
 
 
 def write(rows: dict[str, Any]) -> None:
     """Keep the rows with those measured before, as JSON and as the page made from it."""
     path = RESULTS / "contracts.json"
-    rows = dict(sorted(((json.loads(path.read_text())["rows"] if path.exists() else {}) | rows).items()))
-    result = {
-        "target_s": TARGET_S,
-        "rows": rows,
-        "machine": {"cores": os.cpu_count(), "processor": platform.processor() or platform.machine()},
-        "environment": environment(),
-    }
-    lines = [
-        "# The contract suite of each plugin",
-        "",
-        f"Made by `python benchmarks/contracts.py --write` on {os.cpu_count()} cores: all contract classes of a plugin"
-        " in one process, on one thread, its start included. The wall clock counts what else the machine did; the load"
-        f" says how much that was. Target: under {TARGET_S:g} s.",
-        "",
-        "| plugin | classes | outcome | CPU, s | wall, s | load | slowest check |",
-        "|---|---|---|---|---|---|---|",
-        *(
-            f"| {name} | {', '.join(row['classes'])} |"
-            f" {', '.join(f'{count} {outcome}' for outcome, count in row['outcomes'].items())}"
-            f" | {row['cpu_s']:.0f} | {row['wall_s']:.0f} | {row['load']:.1f} | `{row['slowest']}` |"
-            for name, row in rows.items()
-        ),
-        "",
-    ]
-    write_results(path, result, "\n".join(lines), indent=2)
+    kept = json.loads(path.read_text())["rows"] if path.exists() else {}
+    result = {"target_s": TARGET_S, "rows": dict(sorted((kept | rows).items()))}
+    write_results(path, result, page(result), indent=2)
 
 
 def main() -> None:
@@ -118,19 +137,20 @@ def main() -> None:
     parser.add_argument("plugins", nargs="*", metavar="PLUGIN", help="such as librosa; default: all")
     parser.add_argument("--write", action="store_true", help="keep the result in benchmarks/results")
     arguments = parser.parse_args()
-    for plugin in sorted((ROOT / "plugins").iterdir()):
-        if arguments.plugins and plugin.name.removeprefix("mashkit-") not in arguments.plugins:
-            continue
-        classes = contract_classes(plugin)
+    names = [f"mashkit-{name}" for name in arguments.plugins] or PLUGINS
+    if unknown := [name for name in names if name not in PLUGINS]:
+        parser.error(f"there is no plugin {', '.join(unknown)} in {ROOT / 'plugins'}")
+    for plugin in names:
+        classes = contract_classes(ROOT / "plugins" / plugin)
         for slow in sorted(set(classes.values())):
-            name = f"{plugin.name}{', slow' if slow else ''}"
+            name = f"{plugin}{', slow' if slow else ''}"
             row = run([node for node, is_slow in classes.items() if is_slow == slow])
             print(
                 f"{name:<30} {row['cpu_s']:6.1f} s CPU {row['wall_s']:6.1f} s wall  {dict(row['outcomes'])}"
                 f"  {row['slowest']} {row['slowest_wall_s']:.1f} s",
                 flush=True,
             )
-            if arguments.write:
+            if arguments.write and set(row["outcomes"]) != {"skipped"}:  # else the component is not installed
                 write({name: row})
 
 

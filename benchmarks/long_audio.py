@@ -39,6 +39,7 @@ from mashkit.workers.processes import family
 HERE = Path(__file__).parent
 SONG = HERE.parent / "examples" / "songs" / "mango-season.ogg"
 TARGET_GB = 4.0
+VERBS = {"separator": "separating", "analyzer": "analysing"}
 HOUR = 60.0
 """Minutes of the sound that results are kept of."""
 FIELDS = ("VmRSS", "RssAnon", "RssShmem")
@@ -198,8 +199,10 @@ def write(rows: dict[str, dict[str, Any]]) -> None:
     path = RESULTS / "long_audio.json"
     rows = (json.loads(path.read_text())["rows"] if path.exists() else {}) | rows
     rows = {name: rows[name] for name in CASES if name in rows}
+    kinds = {row["kind"] for row in rows.values()}
+    missing = [f"{case.kind} `{case.component}`, {case.weights}" for name, case in CASES.items() if name not in rows]
     lines = [
-        "# Memory of separating and analysing an hour",
+        f"# Memory of {' and '.join(VERBS[kind] for kind in VERBS if kind in kinds)} an hour",
         "",
         "Made by `python benchmarks/long_audio.py CASE --write`: `mashkit separate` or `analyze` on one generated file,"
         " stereo at 44.1 kHz, decoding and encoding included, everything it starts added up.",
@@ -212,6 +215,7 @@ def write(rows: dict[str, dict[str, Any]]) -> None:
             for row in rows.values()
         ),
         "",
+        *([f"Not measured: {'; '.join(missing)}.", ""] if missing else []),
         f"Target: under {TARGET_GB:g} GB resident for an hour. Resident pages of mapped files count in the first"
         " number, although the kernel takes them back when others need memory; the second is what it cannot take"
         " without swap: each is the largest of its kind, sampled ten times a second. Stems of more than ten minutes lie"
