@@ -37,12 +37,14 @@ def run_script(main: Callable[[], int | None]) -> NoReturn:
 def write_results(path: Path, data: Any, page: str, *, indent: int | None = None) -> None:
     """Write a script's results as JSON at ``path``, and its page beside it as ``.md``; each file is replaced whole.
 
-    ``path`` ends with ``.json``. Without ``indent`` the JSON has no spaces.
+    ``path`` ends with ``.json``. Without ``indent`` the JSON has no spaces. NaN is a ValueError, because JSON has none;
+    then nothing is written.
     """
     # Imported here, as in run_script.
     from mashkit.atomicfile import write_text
 
-    text = json.dumps(data, ensure_ascii=False, indent=indent, separators=(",", ":") if indent is None else None)
+    separators = (",", ":") if indent is None else None
+    text = json.dumps(data, ensure_ascii=False, indent=indent, separators=separators, allow_nan=False)
     write_text(path, text + "\n")
     write_text(path.with_suffix(".md"), page)
 

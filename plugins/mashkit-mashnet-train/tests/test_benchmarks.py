@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import sys
@@ -35,10 +36,12 @@ def scripts() -> Iterator[dict[str, ModuleType]]:
         import generation
         import networks
         import script
+        import stemnet
         import table1
 
-        yield {one.__name__: one for one in (duplicates, generation, networks, script, table1)}
-        for name in ("duplicates", "generation", "networks", "script", "table1"):
+        found = {one.__name__: one for one in (duplicates, generation, networks, script, stemnet, table1)}
+        yield found
+        for name in found:
             del sys.modules[name]
 
 
@@ -114,6 +117,25 @@ def test_an_error_of_mashkit_is_one_line_with_its_status(
         with pytest.raises(SystemExit) as left:
             scripts["script"].run_script(lambda status=status: status)
         assert left.value.code == (status or 0)
+
+
+def test_a_missing_package_is_one_line(scripts: dict[str, ModuleType], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        scripts["script"].run_script(lambda: importlib.import_module("no_such_package"))
+    assert left.value.code == 2
+    assert capsys.readouterr().err.endswith(": No module named 'no_such_package' (install the package that has it)\n")
+
+
+def test_results_are_written_whole_or_not_at_all(scripts: dict[str, ModuleType], tmp_path: Path) -> None:
+    write_results, path = scripts["script"].write_results, tmp_path / "made.json"
+    write_results(path, {"ä": [1, 2]}, "# Page\n")
+    assert path.read_text(encoding="utf-8") == '{"ä":[1,2]}\n'
+    assert path.with_suffix(".md").read_text() == "# Page\n"
+    for wrong, error in ((float("nan"), ValueError), (object(), TypeError)):
+        with pytest.raises(error):
+            write_results(path, {"x": [1, wrong]}, "# Another\n", indent=1)
+    assert path.read_text(encoding="utf-8") == '{"ä":[1,2]}\n'
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["made.json", "made.md"]
 
 
 def test_mistakes_are_told(
@@ -195,6 +217,29 @@ def test_results_of_other_questions_are_not_dropped(
     assert "; 7 mashups of songs that one of the networks had are left out" in (file.with_suffix(".md")).read_text()
 
 
+def test_seeds_that_are_kept_are_not_dropped(
+    scripts: dict[str, ModuleType], store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setattr(scripts["networks"], "HERE", tmp_path)
+    (tmp_path / "results").mkdir()
+    file = tmp_path / "results" / "networks.json"
+    one, other = (saved(tmp_path / name, [], "intervalnet") for name in ("one", "other"))
+    checkpoint.save(other, attrs.evolve(checkpoint.load(other), training={"config": {}, "best_step": 2, "data": {}}))
+    words = ("--data", store.folder, "--split", "validation", "--vocals", 2, "--write")
+    for path in (one, other, one):
+        assert told(scripts, "networks", monkeypatch, capsys, *words, path)[0] == 0
+    kept = json.loads(file.read_text())
+    assert {name: len(runs) for name, runs in kept["scorers"].items()} == {"intervalnet": 2, "f0chroma": 1}
+    for run in kept["scorers"]["intervalnet"]:
+        del run["sha256"]  # as in results of before
+    file.write_text(json.dumps(kept))
+    status, said = told(scripts, "networks", monkeypatch, capsys, *words, one)
+    assert (status, "intervalnet" in said) == (2, True)
+    assert json.loads(file.read_text()) == kept
+    assert told(scripts, "networks", monkeypatch, capsys, *words, one, other)[0] == 0
+
+
 def test_controlled_answers_are_kept_and_compared_with_their_like(scripts: dict[str, ModuleType]) -> None:
     table1 = scripts["table1"]
     run = {"sha256": "1", "variant": "premixnet", "note": "", "preset": "compact", "steps": 1, "controlled": {"auc": 9}}
@@ -229,3 +274,23 @@ def test_too_few_seconds_for_an_excerpt_are_refused_at_once(
 ) -> None:
     due = "duplicates.py: --seconds is 30 (give 45 or more, which has an excerpt)\n"
     assert told(scripts, "duplicates", monkeypatch, capsys, "--songs", tmp_path, "--seconds", 30) == (2, due)
+
+
+def test_too_few_songs_are_told_before_any_is_compared(
+    scripts: dict[str, ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "one.wav").touch()
+    status, said = told(scripts, "duplicates", monkeypatch, capsys, "--songs", tmp_path)
+    assert (status, "give 4 or more" in said, said.count("\n")) == (2, True, 1)
+
+
+def test_a_song_counts_once_however_many_excerpts_it_has(scripts: dict[str, ModuleType]) -> None:
+    def row(song: str, excerpt: str, **values: float) -> dict[str, Any]:
+        return {"input": song, "excerpt": excerpt, "values": values}
+
+    rows = [
+        row("a", "loudest", percussion_leak=-1.0, sum=-120.0), row("a", "without drums", percussion_leak=-9.0),
+        row("b", "loudest", percussion_leak=-3.0, sum=-110.0), row("c", "without drums", percussion_leak=-5.0),
+    ]  # fmt: skip
+    assert sorted(scripts["stemnet"].by_song(rows, "percussion_leak")) == [-9.0, -5.0, -3.0]
+    assert scripts["stemnet"].by_song(rows, "sum") == [-120.0, -110.0]
