@@ -24,6 +24,7 @@ from typing import Any
 from script import RESULTS, run_script, write_results
 
 from mashkit.errors import MashkitError
+from mashkit.rendering.output import environment
 
 ROOT = Path(__file__).parents[1]
 PLUGINS = sorted(path.name for path in (ROOT / "plugins").iterdir() if path.is_dir())
@@ -91,7 +92,7 @@ def run(nodes: list[str]) -> dict[str, Any]:
         "load": os.getloadavg()[0],
         "cores": os.cpu_count(),
         "processor": platform.processor() or platform.machine(),
-        "python": platform.python_version(),
+        "environment": environment(),
         "date": f"{datetime.date.today()}",
     }
 
@@ -128,7 +129,7 @@ def write(rows: dict[str, Any]) -> None:
     path = RESULTS / "contracts.json"
     kept = json.loads(path.read_text())["rows"] if path.exists() else {}
     result = {"target_s": TARGET_S, "rows": dict(sorted((kept | rows).items()))}
-    write_results(path, result, page(result), indent=2)
+    write_results(path, result, page(result))
 
 
 def main() -> None:

@@ -38,6 +38,7 @@ from mashkit.catalog.songs import describe_song
 from mashkit.catalog.upkeep import content_digest
 from mashkit.cli.actions import positive
 from mashkit.interfaces import Analyzer, Separator
+from mashkit.rendering.output import environment
 from mashkit.report.statistics import statistics as statistics_of
 from mashkit.synthetic import signals
 from mashkit.types import Analysis, Audio, Condition, Key, Role, StemSet
@@ -689,8 +690,11 @@ def main() -> None:
     found = SECTIONS[arguments.section](arguments)
     print(json.dumps(found, indent=2))
     if arguments.write:
-        machine = {"cores": os.cpu_count(), "processor": platform.processor() or platform.machine()}
-        measured = {"date": f"{datetime.date.today()}", **machine, "python": platform.python_version()}
+        processor = platform.processor() or platform.machine()
+        measured = {
+            "date": f"{datetime.date.today()}", "cores": os.cpu_count(), "processor": processor,
+            "environment": environment(),
+        }  # fmt: skip
         _keep(arguments.section, {**found, **measured})
 
 

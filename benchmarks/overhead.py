@@ -28,6 +28,7 @@ from mashkit.audio.files import save
 from mashkit.audio.mixing import PEAK_CEILING_DB
 from mashkit.catalog import Catalog
 from mashkit.cli.actions import positive
+from mashkit.rendering.output import environment
 from mashkit.rendering.renderer import Renderer
 from mashkit.synthetic.source import SyntheticSource
 from mashkit.types import Key, MashupPlan, Role
@@ -51,7 +52,10 @@ def compare(ours: Callable[[], object], by_hand: Callable[[], object], runs: int
     by_hand()
     pairs = [(timed(ours), timed(by_hand)) for _ in range(runs)]
     a, b = (statistics.median(column) for column in zip(*pairs, strict=True))
-    measured = {"date": f"{datetime.date.today()}", "cores": os.cpu_count(), "load": os.getloadavg()[0]}
+    measured = {
+        "date": f"{datetime.date.today()}", "cores": os.cpu_count(), "load": os.getloadavg()[0],
+        "environment": environment(),
+    }  # fmt: skip
     return {"mashkit_s": a, "by_hand_s": b, "ratio": a / b, "runs": runs, **measured}
 
 
