@@ -317,6 +317,18 @@ def test_preferences_are_checked_by_controls_that_are_shown_again() -> None:
     assert exclusions.exclusions(attrs.evolve(ratings, rules=attrs.evolve(strict.rules, most_missed=None)), given) == {}
 
 
+@pytest.mark.parametrize(("controls", "asked", "repeated"), [(5, 2, 2), (5, 9, 2), (3, 2, 1), (1, 2, 1), (0, 2, 0)])
+def test_as_many_may_be_missed_as_a_quarter_of_what_is_shown(controls: int, asked: int, repeated: int) -> None:
+    protocol = Protocol(negatives_per_rater=controls, repeats_per_rater=asked)
+    rules = Rules.of(PageKind.PREFERENCE, protocol)
+    assert rules.most_missed == max(1.0, (controls + repeated) / 4)
+    drawn = simulated("preference", size=4, systems=("a", "b"), raters=3, seed=1)
+    study = attrs.evolve(drawn, protocol=attrs.evolve(drawn.protocol, negatives_per_rater=controls,
+                                                      repeats_per_rater=asked), rules=rules)  # fmt: skip
+    steps = sequences.draw(study, {}, studies.draws(1))
+    assert [bool(page.repeats) for page in pages(study, steps)].count(True) == repeated
+
+
 def test_a_study_without_the_rule_keeps_its_hash() -> None:
     study = simulated("retrieval", size=2, raters=3)
     assert "most_missed" not in study.to_dict()["rules"]

@@ -19,7 +19,7 @@ INTERRUPTED = 130
 
 MEANINGS: Mapping[int, str] = {
     DONE: "done",
-    FAILED: "failed, nothing was made",
+    FAILED: "failed, but what was finished before stays",
     WRONG_USAGE: "wrong usage, or what it needs is not there",
     PARTLY: "part of the work failed and is listed, the rest was done",
     NOT_IN_ORDER: "checked, and something is not in order",

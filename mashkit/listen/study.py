@@ -57,7 +57,7 @@ class Protocol:
         rules leave out a fifth of the attentive simulated raters; benchmarks/results/listening_simulation.md). Studies
         of preferences have five, because a choice tells less than ten ratings.
     repeats_per_rater : int
-        Pages that a rater sees a second time, in addition (ours, as above).
+        Pages that a rater sees a second time, in addition, at most half of those that can be repeated (ours, as above).
     must_play_s : float
         Seconds of a sample that a rater must have heard before rating it (ours).
     headphones : bool
@@ -131,8 +131,13 @@ class Rules:
         """
         if asks is not PageKind.PREFERENCE:
             return cls(fewest_pages=protocol.pages_per_rater)
-        showings = protocol.negatives_per_rater + protocol.repeats_per_rater
+        showings = protocol.negatives_per_rater + repeats_of(protocol, protocol.negatives_per_rater)
         return cls(fewest_pages=protocol.pages_per_rater, most_missed=max(1.0, showings / 4))
+
+
+def repeats_of(protocol: Protocol, repeatable: int) -> int:
+    """Return how many of a rater's repeatable pages come again: at most half, because there must be others between."""
+    return min(protocol.repeats_per_rater, max(1, repeatable // 2), repeatable)
 
 
 @attrs.frozen(kw_only=True, slots=False)  # cached properties need no slots
