@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before anything that counts processors is
 import numpy as np
 from script import RESULTS, run_script, write_results
 
+from mashkit.bench.scorer_metrics import Examples, preferred
+from mashkit.bench.statistics import interval, value_of
 from mashkit.catalog import Catalog
 from mashkit.catalog.database import MashupDB
 from mashkit.errors import UsageError
@@ -112,9 +114,11 @@ def main() -> None:
             for name, scorer in scorers.items():
                 for version, score in zip(made, scorer.score(list(made.values())), strict=True):
                     values[name].setdefault(version, []).append(score.value)
-    found = {name: preferences(versions) for name, versions in values.items()}
+    titles = sorted({clip.song for clip in clips})
+    songs = [titles.index(clip.song) for clip in clips]
+    found = {name: preferences(versions, songs, len(titles)) for name, versions in values.items()}
     result = {
-        "clips": len(clips), "songs": len({clip.song for clip in clips}), "backwards_s": SECONDS, "scorers": found,
+        "clips": len(clips), "songs": len(titles), "scorers": found,
         "weights": {name: dict(scorer.weights()) for name, scorer in scorers.items()}, "environment": environment(),
     }  # fmt: skip
     print(json.dumps(result, indent=1))
@@ -125,26 +129,28 @@ def main() -> None:
         write_results(path, kept, page(kept["collections"]), indent=1)
 
 
-def preferences(versions: Mapping[str, list[float]]) -> dict[str, float]:
-    """Return how often the original scores above each version, ties half, %."""
-    original = np.array(versions["original"])
-    return {
-        name: float(100 * np.mean((original > other) + 0.5 * (original == other)))
-        for name, other in ((name, np.array(values)) for name, values in versions.items() if name != "original")
-    }
+def preferences(
+    versions: Mapping[str, Sequence[float]], songs: Sequence[int], count: int
+) -> dict[str, dict[str, float | None]]:
+    """Return how often the original scores above each version, ties half, %, and the 95 % interval by song."""
+    original = Examples(versions["original"], songs, count)
+    found: dict[str, dict[str, float | None]] = {}
+    for name in WANTED:
+        share = preferred(original, versions[name])
+        ends = interval(share, count)
+        found[name] = {
+            "value": 100 * value_of(share, count),
+            "low": None if ends is None else 100 * ends.low,
+            "high": None if ends is None else 100 * ends.high,
+        }
+    return found
 
 
-def older_question(collections: Mapping[str, Any]) -> list[str]:
-    """Return lines about collections that were measured with sound backwards that the original does not play."""
-    names = [f"*{name}*" for name, result in collections.items() if "backwards_s" not in result]
-    if not names:
-        return []
-    return [
-        f"Measured with an older question: {' and '.join(names)}. There, {TAKEN_S:g} s of the layer were played from "
-        f"their end, and {SECONDS:g} of them were heard: a third is sound that the original does not play. So the "
-        "columns *backwards* are not only about the direction.",
-        "",
-    ]
+def cell(found: Mapping[str, float | None]) -> str:
+    """Return a share and its interval as text."""
+    if found["low"] is None:
+        return f"{found['value']:.0f}"
+    return f"{found['value']:.0f} ({found['low']:.0f}–{found['high']:.0f})"
 
 
 def page(collections: Mapping[str, Any]) -> str:
@@ -154,16 +160,16 @@ def page(collections: Mapping[str, Any]) -> str:
         "",
         "Made by `python benchmarks/shortcuts.py --db DB --write NAME`: how often an original, 18 s of it, scores "
         "above itself with one change, %. Backwards it fits no more, and the original should win; stretched and "
-        "shifted there and back, or followed by two seconds of silence, it fits as before, and 50 is right.",
+        "shifted there and back, or followed by two seconds of silence, it fits as before, and 50 is right. In "
+        "brackets is the 95 % interval, by song.",
         "",
-        *older_question(collections),
         "| collection | scorer | " + " | ".join(WANTED) + " |",
         "|---|---|" + "---|" * len(WANTED),
         "| | wanted | " + " | ".join(WANTED.values()) + " |",
     ]
     for name, result in collections.items():
         for scorer, found in result["scorers"].items():
-            cells = " | ".join(f"{found[version]:.0f}" for version in WANTED)
+            cells = " | ".join(cell(found[version]) for version in WANTED)
             lines.append(f"| {name}: {result['clips']} clips of {result['songs']} songs | `{scorer}` | {cells} |")
     return "\n".join(lines) + "\n"
 
