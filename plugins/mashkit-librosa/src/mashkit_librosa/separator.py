@@ -46,8 +46,8 @@ class LibrosaSeparator(Separator):
 
     Drums are sound that is broad in frequency and short in time. In the rest, sound that repeats in similar moments at
     least two seconds away is accompaniment ("other", bass included), and sound that does not repeat is vocals. So a mix
-    shorter than about four seconds has few moments to compare, and a mix below a quarter of a second gets silent
-    vocals. "other" is the mix minus drums and vocals, so the stems sum to the mix.
+    shorter than about four seconds has few moments to compare, and its vocals mean little. "other" is the mix minus
+    drums and vocals, so the stems sum to the mix.
 
     Both masks are made from the mean magnitude of the channels, so the stereo image of a stem is that of the mix.
 
