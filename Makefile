@@ -3,9 +3,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# One process a core, and one thread in each: threads of several processes only wait for each other.
+# One thread a process, because threads of several processes only wait for each other. One process more than there are
+# cores, because some tests wait for programs and time-outs.
 # Bytecode is kept: without it each process compiles all code, and rewrites all assertions, again.
-PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadscope
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $$(expr $$(getconf _NPROCESSORS_ONLN) + 1) --dist loadscope
 PLUGINS := $(wildcard plugins/mashkit-*)
 # With what rendering needs: it is tested too.
 EDITABLE := $(patsubst %-mashnet-train,%-mashnet-train[render],$(addprefix -e ./,$(PLUGINS)))

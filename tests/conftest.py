@@ -53,11 +53,16 @@ def short_songs(demo_songs: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 
 @pytest.fixture(scope="session", autouse=True)
-def quick_players() -> Iterator[None]:
-    """Encode the players of pages at 8 kHz, because at their own rate it takes half of the time of a short mashup."""
+def players_rate() -> Iterator[int]:
+    """Encode the players of pages at 8 kHz, because at their own rate it takes half of the time of a short mashup.
+
+    The value is their own rate, for the tests of the sound.
+    """
+    page = importlib.import_module("mashkit.report.page")
+    own: int = page.PLAYER_RATE
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(importlib.import_module("mashkit.report.page"), "PLAYER_RATE", 8000)
-        yield
+        patch.setattr(page, "PLAYER_RATE", 8000)
+        yield own
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
@@ -151,17 +152,19 @@ def ranked() -> list[Ranked]:
 
 
 @pytest.fixture(scope="module")
-def text(ranked: list[Ranked]) -> str:
-    return page(
-        ranked,
-        title=f"Best of {BREAKOUT}",
-        components={
-            "scorer": {"name": f"judge {BREAKOUT}", "options": {"weight": 0.2}},
-            "generator": {"name": "drawer", "version": "9.8.7", "code_license": "BSD-3-Clause"},
-        },
-        failures=[(f"{BREAKOUT}.mp3", f"is no music {BREAKOUT}")],
-        notes=[f"note {BREAKOUT}", "caf\udce9.wav: a name that is no UTF-8"],
-    )
+def text(ranked: list[Ranked], players_rate: int) -> str:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys.modules[page.__module__], "PLAYER_RATE", players_rate)
+        return page(
+            ranked,
+            title=f"Best of {BREAKOUT}",
+            components={
+                "scorer": {"name": f"judge {BREAKOUT}", "options": {"weight": 0.2}},
+                "generator": {"name": "drawer", "version": "9.8.7", "code_license": "BSD-3-Clause"},
+            },
+            failures=[(f"{BREAKOUT}.mp3", f"is no music {BREAKOUT}")],
+            notes=[f"note {BREAKOUT}", "caf\udce9.wav: a name that is no UTF-8"],
+        )
 
 
 @pytest.fixture(scope="module")
@@ -238,7 +241,9 @@ def test_without_mashups_it_says_so() -> None:
 
 
 # ---------------------------------------------------------------------------------------------------- the sound
-def test_players_hold_mix_and_stems(document: Document, ranked: list[Ranked], tmp_path: Path) -> None:
+def test_players_hold_mix_and_stems(
+    document: Document, ranked: list[Ranked], players_rate: int, tmp_path: Path
+) -> None:
     players = document.all("audio")
     assert [item["data-track"] for item in players] == ["mix", "vocal", "harmonic", "percussion", "mix", "vocal"]
     mashup = ranked[0].mashup
@@ -246,6 +251,7 @@ def test_players_hold_mix_and_stems(document: Document, ranked: list[Ranked], tm
         encoded = tmp_path / f"{item['data-track']}.mp3"
         encoded.write_bytes(base64.b64decode((item["src"] or "").partition(",")[2], validate=True))
         decoded = load(encoded)
+        assert decoded.sample_rate == players_rate
         assert abs(decoded.duration - original.duration) < 0.1
         frames = min(decoded.frames, original.frames)
         same = np.corrcoef(decoded.mono()[:frames], original.mono()[:frames])[0, 1]
