@@ -126,7 +126,7 @@ def main() -> None:
         path = RESULTS / "shortcuts.json"
         kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"collections": {}}
         kept["collections"][arguments.write] = result
-        write_results(path, kept, page(kept["collections"]), indent=1)
+        write_results(path, kept, page(kept["collections"]))
 
 
 def preferences(
