@@ -725,13 +725,16 @@ def test_run_and_report(
     assert command("run", toml, "-o", tmp_path / "out", "--only", "acme-needy", "--quiet") == 1
 
 
-@pytest.mark.parametrize("name", ["acme.json", "acme.html", "acme.md"])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("acme.json", '{"name": "acme"}'), ("acme.html", "My notes"), ("acme.md", "# My notes\n\nAcme is fine.\n")],
+)
 def test_a_file_of_the_users_is_not_replaced(
-    name: str, toml: Path, result: Result, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    name: str, text: str, toml: Path, result: Result, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
     out.mkdir()
-    (out / name).write_text("# My notes\n\nAcme is fine.\n")
+    (out / name).write_text(text)
     assert command("run", toml, "-o", out, "--quiet") == 1
     assert f"{name} exists already, and holds something else" in capsys.readouterr().err
     assert [path.name for path in out.iterdir()] == [name]  # nothing was measured

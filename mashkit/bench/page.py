@@ -28,7 +28,7 @@ from mashkit.products import require_replaceable_text
 
 LONG = 40
 """Number of characters above which a cell of text becomes wide."""
-_BEGINNINGS = {".json": r"\{", ".html": "<!doctype html", ".md": r"# .*\n\n(- |Suite `)"}
+_BEGINNINGS = {".json": r'\{\s*"format"', ".html": "<!doctype html", ".md": r"# .*\n\n(- |Suite `)"}
 """Suffix → how such a file of a result begins, as a regular expression."""
 
 

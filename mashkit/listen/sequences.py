@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import attrs
 
 from mashkit.listen.records import Page, PageKind
-from mashkit.listen.study import Study, repeats_of
+from mashkit.listen.study import Study, most_repeats
 
 APART = 3
 """A page is repeated after at least so many other pages, if there are so many (ours)."""
@@ -49,8 +49,8 @@ def draw(study: Study, ratings: Mapping[str, int], chance: random.Random, *, who
     chance.shuffle(main)
     checked = results if study.rules.most_missed is None else controls
     repeatable = [page for page in main if study.repeat_of(page.id) is not None and page in checked]
-    early = repeatable[: max(1, len(repeatable) // 2)]
-    for page in chance.sample(early, repeats_of(protocol, len(repeatable))):
+    early = repeatable[: most_repeats(len(repeatable))]
+    for page in chance.sample(early, min(protocol.repeats_per_rater, len(early))):
         again = study.repeat_of(page.id)
         assert again is not None  # noqa: S101 — early has only pages that are repeated
         first = min(main.index(page) + 1 + APART, len(main))

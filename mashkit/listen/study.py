@@ -131,13 +131,14 @@ class Rules:
         """
         if asks is not PageKind.PREFERENCE:
             return cls(fewest_pages=protocol.pages_per_rater)
-        showings = protocol.negatives_per_rater + repeats_of(protocol, protocol.negatives_per_rater)
+        controls = protocol.negatives_per_rater
+        showings = controls + min(protocol.repeats_per_rater, most_repeats(controls))
         return cls(fewest_pages=protocol.pages_per_rater, most_missed=max(1.0, showings / 4))
 
 
-def repeats_of(protocol: Protocol, repeatable: int) -> int:
-    """Return how many of a rater's repeatable pages come again: at most half, because there must be others between."""
-    return min(protocol.repeats_per_rater, max(1, repeatable // 2), repeatable)
+def most_repeats(repeatable: int) -> int:
+    """Return how many of a rater's repeatable pages may come again: half of them, because others come in between."""
+    return min(repeatable, max(1, repeatable // 2))
 
 
 @attrs.frozen(kw_only=True, slots=False)  # cached properties need no slots
