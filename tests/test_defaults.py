@@ -20,7 +20,7 @@ from mashkit.cli import generate, listen_reports, mash
 from mashkit.cli.actions import DB_VARIABLE
 from mashkit.cli.kits import condition_of
 from mashkit.cli.parser import build
-from mashkit.cli.status import EPILOG
+from mashkit.cli.status import STATUSES
 from mashkit.cliptable import ClipTable
 from mashkit.conditions import Promise
 from mashkit.discovery import Registered
@@ -161,7 +161,7 @@ def test_the_shares_and_jobs_used_by_default() -> None:
     assert LocalExecutor().jobs is None
 
 
-@pytest.mark.parametrize(("page", "said"), [(README, EPILOG)], ids=["README"])
+@pytest.mark.parametrize(("page", "said"), [(README, STATUSES)], ids=["README"])
 def test_pages_say_of_exit_statuses_what_help_says(page: Path, said: str) -> None:
     text = re.sub(r"\s+", " ", page.read_text())
     assert said.partition(": ")[2] in text, f"{page} is to say: {said}"

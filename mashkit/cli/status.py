@@ -1,6 +1,6 @@
 """Define the exit statuses of `mashkit` and their meanings, in this place only. The import is fast, as the parser's.
 
-The help of every command prints :data:`EPILOG`; the README and benchmarks/README.md have the same words.
+The help of every command prints :data:`EPILOG`; the README has the same words about statuses.
 """
 
 from __future__ import annotations
@@ -25,4 +25,5 @@ MEANINGS: Mapping[int, str] = {
     NOT_IN_ORDER: "checked, and something is not in order",
     INTERRUPTED: "interrupted",
 }
-EPILOG = f"exit status: {'; '.join(f'{status} {meaning}' for status, meaning in MEANINGS.items())}"
+STATUSES = f"exit status: {'; '.join(f'{status} {meaning}' for status, meaning in MEANINGS.items())}"
+EPILOG = f"{STATUSES}. What `mashkit config` has set comes before the defaults named here."
