@@ -7,10 +7,8 @@ apart. Prints a table, and with --write keeps it as benchmarks/results/contracts
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import os
-import platform
 import resource
 import subprocess
 import sys
@@ -21,10 +19,9 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from script import RESULTS, run_script, write_results
+from script import RESULTS, circumstances, run_script, write_results
 
 from mashkit.errors import MashkitError
-from mashkit.rendering.output import environment
 
 ROOT = Path(__file__).parents[1]
 PLUGINS = sorted(path.name for path in (ROOT / "plugins").iterdir() if path.is_dir())
@@ -89,11 +86,7 @@ def run(nodes: list[str]) -> dict[str, Any]:
         "wall_s": time.perf_counter() - start,
         "slowest": name,
         "slowest_wall_s": seconds,
-        "load": os.getloadavg()[0],
-        "cores": os.cpu_count(),
-        "processor": platform.processor() or platform.machine(),
-        "environment": environment(),
-        "date": f"{datetime.date.today()}",
+        **circumstances(),
     }
 
 

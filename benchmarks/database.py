@@ -13,7 +13,6 @@ import datetime
 import json
 import math
 import os
-import platform
 import random
 import statistics
 import subprocess
@@ -27,7 +26,7 @@ from typing import Any
 import attrs
 import numpy as np
 import soundfile
-from script import RESULTS, run_script, write_results
+from script import RESULTS, circumstances, run_script, write_results
 
 import mashkit as mk
 from mashkit.audio.files import save
@@ -38,7 +37,6 @@ from mashkit.catalog.songs import describe_song
 from mashkit.catalog.upkeep import content_digest
 from mashkit.cli.actions import positive
 from mashkit.interfaces import Analyzer, Separator
-from mashkit.rendering.output import environment
 from mashkit.report.statistics import statistics as statistics_of
 from mashkit.synthetic import signals
 from mashkit.types import Analysis, Audio, Condition, Key, Role, StemSet
@@ -690,16 +688,11 @@ def main() -> None:
     found = SECTIONS[arguments.section](arguments)
     print(json.dumps(found, indent=2))
     if arguments.write:
-        processor = platform.processor() or platform.machine()
-        measured = {
-            "date": f"{datetime.date.today()}", "cores": os.cpu_count(), "processor": processor,
-            "environment": environment(),
-        }  # fmt: skip
-        _keep(arguments.section, {**found, **measured})
+        _keep(arguments.section, {**found, **circumstances()})
 
 
 def _problem(arguments: argparse.Namespace) -> str | None:
-    """Return what is wrong with the arguments, or None; results of more clips or songs are not replaced by fewer."""
+    """Return what is wrong with the arguments, or None: results of fewer clips must not replace those of more."""
     section = arguments.section.partition(":")[0]
     there = None if arguments.root is None or not (arguments.root / INDEX).exists() else clips_in(arguments.root)
     if arguments.section in LOOKS and there is None:

@@ -82,11 +82,11 @@ def stem_songs(multitracks: Sequence[Path]) -> list[Song]:
     return [song for song in Multitrack().songs(multitracks) if isinstance(song, Song)] if multitracks else []
 
 
-def decoded_songs(folders: Sequence[Path], multitracks: Sequence[Path]) -> Iterator[tuple[str, dict[str, Audio]]]:
+def decoded_songs(files: Sequence[Path], multitracks: Sequence[Song]) -> Iterator[tuple[str, dict[str, Audio]]]:
     """Yield title and sounds of each song: "mix", and of multitracks the sums of stems that show what is borderline."""
-    for path in sound_files(folders):
+    for path in files:
         yield title_of(path), {"mix": load(path)}
-    for song in stem_songs(multitracks):
+    for song in multitracks:
         stems = {name: load(path) for name, path in song.stems.items()}
         sums = {
             "mix": set(stems), "instrumental": set(stems) - {"vocals"}, "vocals alone": {"vocals"},
@@ -221,7 +221,8 @@ def main() -> None:
 
 def measured(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return all figures; raise UsageError if there are too few songs."""
-    named = {*map(title_of, sound_files(arguments.songs)), *(song.title for song in stem_songs(arguments.multitracks))}
+    files, multitracks = sound_files(arguments.songs), stem_songs(arguments.multitracks)
+    named = {*map(title_of, files), *(song.title for song in multitracks)}
     if len(named) < FEWEST:
         raise UsageError(f"{len(named)} songs were found", f"give {FEWEST} or more, each of another title")
     mixes: dict[str, Soundprint] = {}
@@ -229,7 +230,7 @@ def measured(arguments: argparse.Namespace) -> dict[str, Any]:
     copies: list[tuple[str, str, Soundprint]] = []
     borderline: list[dict[str, Any]] = []
     cpu_s = minutes = 0.0
-    for title, whole in decoded_songs(arguments.songs, arguments.multitracks):
+    for title, whole in decoded_songs(files, multitracks):
         sounds = {name: taken(audio, arguments.seconds) for name, audio in whole.items()}
         began = time.process_time()
         mixes[title] = soundprint(sounds["mix"])

@@ -158,7 +158,7 @@ def checkout(text: str) -> Path:
 
 
 def version_of(folder: Path) -> str:
-    """Return the commit of a checkout, or the folder's name if it is none."""
+    """Return the commit of a checkout; of a folder without git, its name."""
     command = ["git", "-C", str(folder), "rev-parse", "--show-toplevel", "--short", "HEAD"]
     said = subprocess.run(command, capture_output=True, text=True).stdout.split("\n")  # noqa: S603 — fixed words
     # A folder without a repository of its own may lie inside of another one.

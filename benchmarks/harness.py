@@ -9,7 +9,6 @@ first. Prints a table, and with --write keeps it as benchmarks/results/harness.j
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import resource
 import tempfile
@@ -22,7 +21,7 @@ from typing import Any
 os.environ["OMP_NUM_THREADS"] = "1"  # before anything that counts processors is imported
 
 import attrs
-from script import RESULTS, run_script, write_results
+from script import RESULTS, refuse_fewer, run_script, write_results
 
 from mashkit.bench import runner
 from mashkit.bench.page import publish
@@ -154,8 +153,8 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="keep the result in benchmarks/results")
     arguments = parser.parse_args()
     path = RESULTS / "harness.json"
-    if arguments.write and path.exists() and arguments.vocals < (kept := json.loads(path.read_text())["vocals"]):
-        parser.error(f"{path.name} is of {kept} vocals: --write needs --vocals {kept} or more")
+    if arguments.write:
+        refuse_fewer(parser, path, "vocals", arguments.vocals)
     result = measured(arguments.vocals)
     print(table(result))
     if arguments.write:

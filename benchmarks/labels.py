@@ -116,7 +116,7 @@ def labelled_songs(data: Path, analyzer: str, kept: Path | None) -> Iterator[Lab
 
 
 def kept_file(kept: Path, name: str, *depends: object) -> Path:
-    """Return the file of what is kept under a name; it is another one if what it was made of is another."""
+    """Return the file in which a result is kept; its name has a hash of all that the result depends on."""
     digest = hashlib.sha256(json.dumps(depends).encode()).hexdigest()
     return kept / f"{name} {digest[:12]}.json"
 

@@ -15,14 +15,13 @@ octave and no decision whether anything is sung, so it is compared by raw pitch 
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Callable, Sequence
 
 import mir_eval
 import numpy as np
 import numpy.typing as npt
-from script import RESULTS, run_script
+from script import RESULTS, refuse_fewer, run_script
 
 from mashkit.atomicfile import write_json
 from mashkit.bench.rendered import Composition, compose, render, voice_left
@@ -94,8 +93,8 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="keep the result in benchmarks/results")
     arguments = parser.parse_args()
     path = RESULTS / "melody.json"
-    if arguments.write and path.exists() and arguments.songs < (kept := json.loads(path.read_text())["songs"]):
-        parser.error(f"{path.name} is of {kept} songs: --write needs --songs {kept} or more")
+    if arguments.write:
+        refuse_fewer(parser, path, "songs", arguments.songs)
     songs = [compose(7, number) for number in range(arguments.songs)]
     warm = heard(songs[0], None)
     for find in WAYS.values():

@@ -161,7 +161,7 @@ def main() -> None:
     excerpts = json.loads(arguments.rows.read_text(encoding="utf-8"))
     voices = len({row["song"] for row in excerpts if row["kind"] == VOICES})
     music = len({row["song"] for row in excerpts if row["kind"] != VOICES})
-    if min(voices, music) < 2:  # with one left out, there is none to choose on
+    if min(voices, music) < 2:  # because the rule chooses on the others
         parser.error(f"{arguments.rows} has {music} songs and {voices} voices: give 2 or more of each")
     result = measured(excerpts)
     print(page(result))

@@ -31,9 +31,8 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before anything that counts processors is
 import attrs
 import numpy as np
 import torch
-from script import run_script
+from script import run_script, write_results
 
-from mashkit.atomicfile import write_text
 from mashkit.bench.scorer_metrics import (
     Examples,
     accuracy,
@@ -391,8 +390,7 @@ def main() -> None:
     text = page(results)
     print(text)
     if arguments.write:
-        write_text(path, json.dumps(results, ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n")
-        write_text(path.with_suffix(".md"), text)
+        write_results(path, results, text)
 
 
 if __name__ == "__main__":

@@ -31,11 +31,10 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 import torch
-from networks import Example, Judge, Question, measured, questions, refuse_other
+from networks import Example, Judge, Question, cell, measured, questions, refuse_other, with_interval
 from script import RESULTS, run_script, write_results
 
 from mashkit.bench.scorer_metrics import Examples, preferred
-from mashkit.bench.statistics import interval, value_of
 from mashkit.cli.actions import positive
 from mashkit.rendering.output import environment
 from mashkit.types import Condition
@@ -111,12 +110,7 @@ def by_rule(clips: Clips, asked: Sequence[Question]) -> dict[str, Any]:
         for place, of in enumerate(found.values()):
             songs = np.arange(len(asked))  # one vocal a song
             share = preferred(Examples(original[:, place], songs, len(asked)), twin[:, place])
-            ends = interval(share, len(asked))
-            of[name] = {
-                "value": 100 * value_of(share, len(asked)),
-                "low": None if ends is None else 100 * ends.low,
-                "high": None if ends is None else 100 * ends.high,
-            }
+            of[name] = with_interval(share, len(asked), 100)
     return found
 
 
@@ -181,7 +175,7 @@ def page(results: Mapping[str, Any]) -> str:
         "| values apart, ms | " + " | ".join(TITLES[name] for name in RHYTHM_TWINS) + " |",
         "|---|" + "---|" * len(RHYTHM_TWINS),
         *(
-            f"| {apart} | " + " | ".join(_cell(of[name]) for name in RHYTHM_TWINS) + " |"
+            f"| {apart} | " + " | ".join(cell(of[name], 0) for name in RHYTHM_TWINS) + " |"
             for apart, of in results["rule"].items()
         ),
     ]
@@ -197,18 +191,12 @@ def page(results: Mapping[str, Any]) -> str:
             "|---|---|" + "---|" * len(ASKED),
             *(
                 f"| {name} | {one['resolution_ms']:.0f} | "
-                + " | ".join(_cell(one["twins"][metric]) for metric in ASKED)
+                + " | ".join(cell(one["twins"][metric], 0) for metric in ASKED)
                 + " |"
                 for name, one in results["layouts"].items()
             ),
         ]
     return "\n".join([*lines, ""])
-
-
-def _cell(found: Mapping[str, float | None]) -> str:
-    if found["low"] is None:
-        return f"{found['value']:.0f}"
-    return f"{found['value']:.0f} ({found['low']:.0f}–{found['high']:.0f})"
 
 
 def main() -> None:

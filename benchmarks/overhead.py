@@ -9,9 +9,7 @@ overhead.md, beside other rows that are there.
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
-import os
 import statistics
 import tempfile
 import time
@@ -21,14 +19,13 @@ from typing import Any
 
 import numpy as np
 import soundfile
-from script import RESULTS, run_script, write_results
+from script import RESULTS, circumstances, run_script, write_results
 
 import mashkit as mk
 from mashkit.audio.files import save
 from mashkit.audio.mixing import PEAK_CEILING_DB
 from mashkit.catalog import Catalog
 from mashkit.cli.actions import positive
-from mashkit.rendering.output import environment
 from mashkit.rendering.renderer import Renderer
 from mashkit.synthetic.source import SyntheticSource
 from mashkit.types import Key, MashupPlan, Role
@@ -52,11 +49,7 @@ def compare(ours: Callable[[], object], by_hand: Callable[[], object], runs: int
     by_hand()
     pairs = [(timed(ours), timed(by_hand)) for _ in range(runs)]
     a, b = (statistics.median(column) for column in zip(*pairs, strict=True))
-    measured = {
-        "date": f"{datetime.date.today()}", "cores": os.cpu_count(), "load": os.getloadavg()[0],
-        "environment": environment(),
-    }  # fmt: skip
-    return {"mashkit_s": a, "by_hand_s": b, "ratio": a / b, "runs": runs, **measured}
+    return {"mashkit_s": a, "by_hand_s": b, "ratio": a / b, "runs": runs, **circumstances()}
 
 
 def stretchers(audio: mk.Audio) -> dict[str, tuple[Callable[[], object], Callable[[], object]]]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
+import os
+import platform
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -47,6 +50,25 @@ def write_results(path: Path, data: Any, page: str, *, indent: int | None = None
     text = json.dumps(data, ensure_ascii=False, indent=indent, separators=separators, allow_nan=False)
     write_text(path, text + "\n")
     write_text(path.with_suffix(".md"), page)
+
+
+def circumstances() -> dict[str, Any]:
+    """Return when and where something was measured: date, cores, processor, load, and versions."""
+    # Imported here, as in run_script.
+    from mashkit.rendering.output import environment
+
+    return {
+        "date": f"{datetime.date.today()}", "cores": os.cpu_count(),
+        "processor": platform.processor() or platform.machine(), "load": os.getloadavg()[0],
+        "environment": environment(),
+    }  # fmt: skip
+
+
+def refuse_fewer(parser: argparse.ArgumentParser, path: Path, name: str, given: int) -> None:
+    """Leave with a message if the results at ``path`` are of more than the given songs, say, which ``name`` names."""
+    kept = json.loads(path.read_text(encoding="utf-8"))[name] if path.exists() else 0
+    if given < kept:
+        parser.error(f"{path.name} is of {kept} {name}: --write needs --{name} {kept} or more")
 
 
 def existing_folder(text: str) -> Path:

@@ -20,10 +20,10 @@ from typing import Any
 os.environ["OMP_NUM_THREADS"] = "1"  # before anything that counts processors is imported
 
 import numpy as np
+from networks import cell, with_interval
 from script import RESULTS, run_script, write_results
 
 from mashkit.bench.scorer_metrics import Examples, preferred
-from mashkit.bench.statistics import interval, value_of
 from mashkit.catalog import Catalog
 from mashkit.catalog.database import MashupDB
 from mashkit.errors import UsageError
@@ -134,23 +134,7 @@ def preferences(
 ) -> dict[str, dict[str, float | None]]:
     """Return how often the original scores above each version, ties half, %, and the 95 % interval by song."""
     original = Examples(versions["original"], songs, count)
-    found: dict[str, dict[str, float | None]] = {}
-    for name in WANTED:
-        share = preferred(original, versions[name])
-        ends = interval(share, count)
-        found[name] = {
-            "value": 100 * value_of(share, count),
-            "low": None if ends is None else 100 * ends.low,
-            "high": None if ends is None else 100 * ends.high,
-        }
-    return found
-
-
-def cell(found: Mapping[str, float | None]) -> str:
-    """Return a share and its interval as text."""
-    if found["low"] is None:
-        return f"{found['value']:.0f}"
-    return f"{found['value']:.0f} ({found['low']:.0f}–{found['high']:.0f})"
+    return {name: with_interval(preferred(original, versions[name]), count, 100) for name in WANTED}
 
 
 def page(collections: Mapping[str, Any]) -> str:
@@ -169,7 +153,7 @@ def page(collections: Mapping[str, Any]) -> str:
     ]
     for name, result in collections.items():
         for scorer, found in result["scorers"].items():
-            cells = " | ".join(cell(found[version]) for version in WANTED)
+            cells = " | ".join(cell(found[version], 0) for version in WANTED)
             lines.append(f"| {name}: {result['clips']} clips of {result['songs']} songs | `{scorer}` | {cells} |")
     return "\n".join(lines) + "\n"
 
