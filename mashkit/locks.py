@@ -6,12 +6,33 @@ already, and would then lock a file that has no name any more.
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from mashkit.errors import MashkitError
+from mashkit.errors import MashkitError, OutputError
 from mashkit.paths import path_text
+
+
+@contextlib.contextmanager
+def held(path: Path, taken: MashkitError, *, forks: bool = True) -> Iterator[None]:
+    """Hold a lock while a block runs. Parameters are those of :func:`lock`.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be opened or locked.
+    MashkitError
+        As for :func:`lock`.
+    """
+    try:
+        file = lock(path, taken, forks=forks)
+    except OSError as error:
+        raise OutputError(f"{path_text(path)} cannot be opened: {error.strerror}", "check its permissions") from error
+    with file:
+        yield
 
 
 def lock(path: Path, taken: MashkitError, *, forks: bool = True) -> BinaryIO:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from mashkit.errors import MashkitError
-from mashkit.locks import lock
+from mashkit.errors import MashkitError, OutputError
+from mashkit.locks import held, lock
 
 TAKEN = MashkitError("somebody else has it", "wait")
 HOLDER = """
@@ -80,3 +80,14 @@ def test_what_cannot_be_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setitem(sys.modules, "fcntl", None)  # as on Windows
     with pytest.raises(MashkitError, match="use Linux or macOS"):
         lock(tmp_path / "lock", TAKEN)
+
+
+def test_held_for_a_block(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with held(path, TAKEN), pytest.raises(MashkitError, match="somebody else"), held(path, TAKEN):
+        pass
+    with held(path, TAKEN):
+        pass
+    with pytest.raises(OutputError, match=r"lock cannot be opened: No such file.*\(check its permissions\)"):  # noqa: SIM117
+        with held(tmp_path / "no folder" / "lock", TAKEN):
+            pass

@@ -19,6 +19,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -46,9 +47,9 @@ from mashkit.bench.tables import SuiteError
 from mashkit.bench.tasks import Input, Task, digest_of_all, load_task
 from mashkit.bench.worker import READY, WARM, Assignment
 from mashkit.composite import is_composite
-from mashkit.errors import ContractViolation, MashkitError, OutputError, UnknownComponent, UsageError, suggestion
+from mashkit.errors import ContractViolation, MashkitError, UnknownComponent, UsageError, suggestion
 from mashkit.hookspecs import StageEvent
-from mashkit.locks import lock
+from mashkit.locks import held
 from mashkit.paths import encodable, path_text
 from mashkit.registry import Registry
 from mashkit.remote.progress import heard_by
@@ -120,18 +121,11 @@ def run(
         return _measured(suite, folder, data, jobs, registry or Registry(), heard, notify)
 
 
-@contextlib.contextmanager
-def _alone(suite: Suite, folder: Path) -> Iterator[None]:
+def _alone(suite: Suite, folder: Path) -> AbstractContextManager[None]:
     """Keep other processes from measuring a suite in the same folder: they would lose rows, and what they share."""
     taken = MashkitError(f"another process is measuring suite {suite.name!r} in {path_text(folder)}",
                          "wait for it, or choose another folder with -o")  # fmt: skip
-    path = _rows_path(suite, folder)
-    try:
-        held = lock(path, taken)
-    except OSError as error:
-        raise OutputError(f"{path_text(path)} cannot be opened: {error.strerror}", "check its permissions") from error
-    with held:
-        yield
+    return held(_rows_path(suite, folder), taken)
 
 
 def _measured(

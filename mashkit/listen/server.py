@@ -16,7 +16,8 @@ import json
 import secrets
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractContextManager
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ from mashkit.listen.answers import NotSaved, Refused, Store, fingerprint
 from mashkit.listen.links import DAYS, Links
 from mashkit.listen.study import Study, StudyError, sound_file
 from mashkit.listen.writer import Writer
-from mashkit.locks import lock
+from mashkit.locks import held
 from mashkit.paths import path_text
 
 BODY_BYTES = 65_536
@@ -548,23 +549,18 @@ def require_token(host: str, token: str, public_url: str = "") -> None:
         raise UsageError(f"an admin token of {len(token)} characters", f"give {SHORTEST_TOKEN} or more")
 
 
-@contextlib.contextmanager
-def only_server(folder: Path) -> Iterator[None]:
-    """Hold the study's lock, which ends with this process, however it ends.
+def only_server(folder: Path) -> AbstractContextManager[None]:
+    """Return a context that holds the study's lock, which ends with this process, however it ends.
 
     Raises
     ------
     StudyError
         If another server has it.
+    OutputError
+        If the study's folder cannot be written to.
     """
-    path = folder / LOCK_FILE
     taken = StudyError(f"another server serves {path_text(folder)}", "stop it first: two would count ratings apart")
-    try:
-        held = lock(path, taken)
-    except OSError as error:
-        raise StudyError(f"cannot write {path_text(path)}: {error.strerror}", "serve from a folder of yours") from error
-    with held:
-        yield
+    return held(folder / LOCK_FILE, taken)
 
 
 def listening(host: str, port: int) -> socket.socket:

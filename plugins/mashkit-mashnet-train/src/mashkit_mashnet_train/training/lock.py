@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from mashkit.locks import lock
+from mashkit.locks import held
 from mashkit_mashnet_train.training.errors import TrainingError
 
 
-@contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> AbstractContextManager[None]:
     """Keep other processes from training in the same folder at the same time."""
     taken = TrainingError(f"another process is training in {folder}", "wait for it, or choose another folder")
     # The lock is for this process alone, so its workers do not keep the lock if they live some seconds longer.
-    with lock(folder / ".lock", taken, forks=False):
-        yield
+    return held(folder / ".lock", taken, forks=False)
