@@ -21,7 +21,12 @@ from typing import Self
 
 import attrs
 
-from mashkit.atomicfile import require_no_other_kind, require_writable_folder, write_json
+from mashkit.atomicfile import (
+    require_no_other_kind,
+    require_possible_folder,
+    require_writable_folder,
+    write_json,
+)
 from mashkit.errors import OutputError
 from mashkit.models import sha256_of
 from mashkit.paths import is_file, path_text, without_links
@@ -173,6 +178,17 @@ class OutputSet:
         self._added = [one for one in (folder, *folder.parents) if not one.exists()]
         self.folder = require_writable_folder(folder)
         self._made_of = made_of
+        self._require_room(folder, made_of, names)
+
+    @classmethod
+    def require_possible(cls, folder: Path, *, made_of: str, names: Iterable[str] = ()) -> None:
+        """Raise OutputError where the set could not be begun; make nothing. Parameters are those of the class."""
+        require_possible_folder(folder)
+        cls._require_room(folder, made_of, names)
+
+    @staticmethod
+    def _require_room(folder: Path, made_of: str, names: Iterable[str]) -> None:
+        """Raise OutputError if the folder holds another set, or files that the set would replace and may not."""
         known = FileList.read(folder) or FileList()
         left = [name for name in known.files if (folder / name).exists()]
         if left and known.made_of != made_of:
@@ -180,7 +196,7 @@ class OutputSet:
         for name in left:
             if not known.is_ours(folder, name):
                 raise _in_the_way(folder / name, "it has changed since mashkit wrote it")
-        self._refuse_others(known, names)
+        _refuse_others(folder, known, names)
 
     def __enter__(self) -> Self:
         _remove_abandoned(self.folder)
@@ -213,7 +229,7 @@ class OutputSet:
         }
         # The list is read again, because another run into this folder may have ended meanwhile.
         known = FileList.read(self.folder) or FileList()
-        self._refuse_others(known, new)
+        _refuse_others(self.folder, known, new)
         # During the change the list contains old and new files, so that after a kill here no file looks like the
         # user's.
         both = {name: list(digests) for name, digests in known.files.items()}
@@ -241,18 +257,20 @@ class OutputSet:
         path.unlink()
         _remove_empty([self.folder / parent for parent in path.relative_to(self.folder).parents[:-1]])
 
-    def _refuse_others(self, known: FileList, names: Iterable[str]) -> None:
-        for name in names:
-            path = self.folder / name
-            for above in (self.folder / one for one in path.relative_to(self.folder).parents[:-1]):
-                if (above.exists() or above.is_symlink()) and not above.is_dir():
-                    raise _in_the_way(above, "it is no folder")
-            if not _lies_below(self.folder, name):
-                raise _in_the_way(path.parent, "it is a link that leads out of the folder")
-            if path.is_dir():
-                raise _in_the_way(path, "it is a folder")
-            if (path.exists() or path.is_symlink()) and not known.is_ours(self.folder, name):
-                raise _in_the_way(path, "mashkit did not write it")
+
+def _refuse_others(folder: Path, known: FileList, names: Iterable[str]) -> None:
+    """Raise OutputError if mashkit did not write what has one of the names below the folder."""
+    for name in names:
+        path = folder / name
+        for above in (folder / one for one in path.relative_to(folder).parents[:-1]):
+            if (above.exists() or above.is_symlink()) and not above.is_dir():
+                raise _in_the_way(above, "it is no folder")
+        if not _lies_below(folder, name):
+            raise _in_the_way(path.parent, "it is a link that leads out of the folder")
+        if path.is_dir():
+            raise _in_the_way(path, "it is a folder")
+        if (path.exists() or path.is_symlink()) and not known.is_ours(folder, name):
+            raise _in_the_way(path, "mashkit did not write it")
 
 
 def _remove_empty(folders: Iterable[Path]) -> None:

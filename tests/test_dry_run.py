@@ -130,11 +130,74 @@ def test_plans_are_counted(songs: Path, tmp_path: Path, capsys: pytest.CaptureFi
     assert not out.exists()
 
 
+def test_plans_whose_clips_a_database_lacks_are_named(
+    light: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mk.save(tmp_path / "songs" / "one.wav", signals.tone(220.0, 40.0))
+    database = ["--db", str(tmp_path / "db")]
+    light_ones = ["--separator", "thirds", "--analyzer", "grid"]
+    assert main(["db", "add", str(tmp_path / "songs"), *database, *light_ones, "--json"]) == 0
+    capsys.readouterr()
+    assert main(["db", "list", *database, "--json"]) == 0
+    clip = json.loads(capsys.readouterr().out)["clips"][0]["id"]
+    there, lacking = (
+        mk.MashupPlan(
+            condition=mk.Condition.ORIGINAL, layers=[mk.Layer(clip_id=name, role=mk.Role.VOCAL)], duration_s=2.0, seed=0
+        )
+        for name in (clip, "not-there")
+    )
+    plans, out = tmp_path / "plans.jsonl", tmp_path / "out"
+    scorer = ["--scorer", "random", "--stretcher", "librosa"]
+    for command in (
+        ["render", "-o", str(out), "--stretcher", "librosa"],
+        ["score", "-o", str(out / "s.json"), *scorer],
+    ):
+        for found, status in (((there,), 0), ((there, lacking), 3), ((lacking,), 1)):
+            plans.write_text("".join(f"{plan.to_json()}\n" for plan in found))
+            assert main([*command, str(plans), *database, "--dry-run", "--json"]) == status
+            said = capsys.readouterr()
+            told = json.loads(said.out)
+            assert told["plans"] == (there in found)
+            assert [one["plan"] for one in told["failures"]] == [lacking.id] * (lacking in found)
+            assert ("not-there" in said.err) == (lacking in found)
+            assert not out.exists()
+
+
+def test_files_in_the_way_are_named(songs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    layer = mk.Layer(clip_id="one", role=mk.Role.VOCAL)
+    plan = mk.MashupPlan(condition=mk.Condition.ORIGINAL, layers=[layer], duration_s=2.0, seed=0)
+    plans, out = tmp_path / "plans.jsonl", tmp_path / "out"
+    plans.write_text(plan.to_json())
+    for folder, command in (
+        ("mashup-1", ["mash", str(songs), *CHEAP]),
+        (plan.id, ["render", str(plans), "--songs", str(songs), *CHEAP[:6], "--dry-run"]),
+    ):
+        mine = out / folder / "mix.flac"
+        mine.parent.mkdir(parents=True)
+        mine.write_text("mine")
+        assert main([*command, "-o", str(out)]) == 1
+        assert f"{mine} is in the way" in capsys.readouterr().err
+
+
 def test_db_add_makes_no_database(songs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["db", "add", str(songs), "--db", str(tmp_path / "db"), "--separator", "thirds", "--analyzer", "grid"]
     assert main([*command, "--dry-run", "--json"]) == 3
     assert [Path(one["path"]).name for one in json.loads(capsys.readouterr().out)["songs"]] == ["one.wav"]
     assert not (tmp_path / "db").exists()
+
+
+def test_db_add_of_nothing_usable_makes_no_database(
+    light: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    database = tmp_path / "db"
+    command = ["db", "add", "--db", str(database), "--separator", "thirds", "--analyzer", "grid"]
+    assert main([*command, str(tmp_path / "nofolder")]) == 1
+    assert "nofolder: no such file or folder" in capsys.readouterr().err
+    assert main([*command, str(tmp_path / "nofolder"), str(tmp_path / "b.wav")]) == 1
+    said = capsys.readouterr().err
+    assert "b.wav: no such file or folder" in said
+    assert "none of the 2 songs can be used, so no database is made" in said
+    assert not database.exists()
 
 
 @pytest.mark.parametrize("words", [("--dry-run",), ("--dry-run", "--trust-labels"), ("--trust-labels",)])

@@ -16,13 +16,13 @@ from mashkit.cli import settings
 from mashkit.cli.actions import DB_VARIABLE
 from mashkit.cli.console import print_json, print_table, say, status_of
 from mashkit.cli.kits import policy_of
-from mashkit.errors import AudioFileError, CatalogError, GenerationError, MashkitError, UsageError
+from mashkit.errors import AudioFileError, CatalogError, GenerationError, MashkitError, UsageError, said_of
 from mashkit.features.tuning import describe
 from mashkit.mashup import Mashup
 from mashkit.paths import absolute, folded, path_text
 from mashkit.pipeline import Kit
 from mashkit.timing import metre
-from mashkit.types import Audio, Clip, Condition, Role, key_facts
+from mashkit.types import Audio, Clip, Condition, MashupPlan, Role, key_facts
 
 
 def named_database(path: Path | None) -> Path:
@@ -195,10 +195,37 @@ def say_what_would_be_made(
         if voice is not None:
             found = Found([*found, *(file for file in voice.files if file not in found)], notes=found.notes)
         return say_what_would_be_done(kit, found, kinds, arguments, plans=plans, unread=unread)
+    _require_database(arguments)
+    return say_what_would_be_done(kit, [], kinds, arguments, plans=plans, unread=unread)
+
+
+def _require_database(arguments: argparse.Namespace) -> None:
+    """Raise CatalogError if the named database is none."""
     if not (database := named_database(arguments.db)).is_dir():
         raise CatalogError(f"{database} is not a database", "make one: mashkit db add FOLDER --db FOLDER")
     opened(database, write=False).close()
-    return say_what_would_be_done(kit, [], kinds, arguments, plans=plans, unread=unread)
+
+
+def say_what_would_be_made_of_plans(
+    kit: Kit, plans: Sequence[MashupPlan], kinds: Sequence[str], arguments: argparse.Namespace,
+    unread: Sequence[dict[str, str]],
+) -> int:  # fmt: skip
+    """Do what :func:`say_what_would_be_made` does, for plans that were read; a plan that cannot be used is listed.
+
+    Plans are compared with the clips of a database. The clips of songs are not known before the songs are read.
+    """
+    failures: list[dict[str, str]] = []
+    if not arguments.songs:
+        _require_database(arguments)
+        catalog = catalog_of(kit, arguments, [])
+        for plan in plans:
+            try:
+                kit.mashups(catalog, [plan])
+            except MashkitError as error:
+                say(said_of(f"plan {plan.id}", error))
+                failures.append({"plan": plan.id, "error": str(error)})
+    possible = len(plans) - len(failures)
+    return say_what_would_be_made(kit, arguments.songs, kinds, possible, arguments, [*unread, *failures])
 
 
 def _seconds(kit: Kit, file: Path) -> float:
@@ -251,4 +278,4 @@ def say_what_would_be_done(
         counted += [] if plans is None else [f"{plans} plans"]
         with_ = ", ".join(f"{kind} {name}" for kind, name in chosen.items())
         say(f"dry run: {', '.join(counted)}, with {with_}; nothing was computed or written")
-    return status_of(songs if files else [plans], [*unread, *failures])
+    return status_of(songs if files else range(plans or 0), [*unread, *failures])

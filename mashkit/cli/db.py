@@ -24,6 +24,9 @@ from mashkit.paths import folded, path_text, printable
 
 if TYPE_CHECKING:
     from mashkit.catalog import MashupDB
+    from mashkit.catalog.adding import Unusable
+    from mashkit.catalog.songs import Song
+    from mashkit.errors import MashkitError
     from mashkit.types import Clip
 
 SUMMARY = "Manage a database of clips: add songs, and list, correct, check, prune and export clips."
@@ -129,6 +132,7 @@ def add_parser(commands: Commands) -> None:
 def _add(arguments: argparse.Namespace) -> int:
     from mashkit.catalog.protocols import create_protocol
     from mashkit.catalog.scanning import Found
+    from mashkit.catalog.schema import INDEX
     from mashkit.catalog.songs import Song, trusting
     from mashkit.catalog.upkeep import content_digest
     from mashkit.cli.collection import named_database, opened, say_what_would_be_done
@@ -139,7 +143,7 @@ def _add(arguments: argparse.Namespace) -> int:
 
     kit = require(kit_of(arguments), arguments, "separator", "analyzer", "executor")
     protocol = create_protocol(arguments.protocol, **options_of(arguments).get("protocol", {}))
-    songs = protocol.songs(arguments.songs)  # comes first, so that no database is made if there is no song
+    songs = protocol.songs(arguments.songs)
     notes = songs.notes if isinstance(songs, Found) else ()
     if arguments.trust_labels:
         songs = Found([trusting(song) if isinstance(song, Song) else song for song in songs], notes)
@@ -148,6 +152,9 @@ def _add(arguments: argparse.Namespace) -> int:
         named_database(arguments.db)
         files = Found([song.files[0] if isinstance(song, Song) else song[0] for song in songs], notes)
         return say_what_would_be_done(kit, files, ("separator", "analyzer"), arguments)
+    # Opening a database to write makes it, so a mistyped folder of songs would leave an empty one.
+    if not any(isinstance(one, Song) for one in songs) and not (named_database(arguments.db) / INDEX).is_file():
+        raise _unusable(songs)
     with opened(arguments.db, write=True) as database, ProgressListener(kit.registry, quiet=arguments.quiet):
         adder = kit.adder(
             database,
@@ -181,6 +188,19 @@ def _add(arguments: argparse.Namespace) -> int:
             f"{_passed_over(report.passed_over)}{len(failures)} failed; {data['total_clips']} clips in {data['db']}"
         )
     return status_of(range(report.songs), failures)
+
+
+def _unusable(songs: Sequence[Song | Unusable]) -> MashkitError:
+    """Return the error for songs of which none can be used: that of the only one, or one for all after theirs."""
+    from mashkit.cli.console import say
+    from mashkit.errors import CatalogError, said_of
+
+    errors = [(one[0], one[1]) for one in songs if isinstance(one, tuple)]
+    if len(errors) == 1:
+        return errors[0][1]
+    for path, error in errors:
+        say(said_of(path, error))
+    return CatalogError(f"none of the {len(errors)} songs can be used, so no database is made", "the reasons are above")
 
 
 def _passed_over(songs: Sequence[object]) -> str:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 SUMMARY = "Make the best mashups of some songs, and a page that plays them."
 TOP = 3
 """Number of mashups that `mash` keeps by default."""
+MADE_OF = "mashkit mash"
+"""Name of the set of files in the output folder."""
 
 
 def add_parser(commands: Commands) -> None:
@@ -76,7 +78,7 @@ def add_parser(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Make the best mashups of some songs."""
-    from mashkit.atomicfile import require_possible_folder, write_json, write_text
+    from mashkit.atomicfile import write_json, write_text
     from mashkit.cli.collection import catalog_of, failures_of, generated, is_file
     from mashkit.cli.kits import condition_of, kinds_for_songs, kit_of, require, require_downbeats
     from mashkit.cli.progress import ProgressListener
@@ -92,16 +94,15 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(
             f"--top {arguments.top} is more than --count {arguments.count}", "give at least as many plans as mashups"
         )
+    names = ["index.html", "scores.json", *mashup_files(arguments.top)]
     if arguments.dry_run:
-        require_possible_folder(arguments.output)
+        OutputSet.require_possible(arguments.output, made_of=MADE_OF, names=names)
         return _dry_run(arguments)
     arguments.options = [*_plan_options(arguments), *arguments.options]
     kit = require(kit_of(arguments), arguments, *KINDS, *kinds_for_songs(arguments))
     condition = condition_of(kit, arguments.condition)
     require_downbeats(kit, arguments, condition)
-    output = OutputSet(
-        arguments.output, made_of="mashkit mash", names=["index.html", "scores.json", *mashup_files(arguments.top)]
-    )
+    output = OutputSet(arguments.output, made_of=MADE_OF, names=names)
     unscored: list[dict[str, str]] = []
 
     def failed(mashup: Mashup, error: MashkitError) -> None:

@@ -12,6 +12,9 @@ from mashkit.cli.console import print_json, status_of
 if TYPE_CHECKING:
     from mashkit.types import MashupPlan
 
+MADE_OF = "mashkit render"
+"""Name of the set of files in the output folder."""
+
 
 def add_parser(commands: Commands) -> None:
     """Add `render` to the command line."""
@@ -39,8 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Render plans to mashups."""
     import attrs
 
-    from mashkit.atomicfile import require_possible_folder
-    from mashkit.cli.collection import catalog_of, failures_of, say_what_would_be_made
+    from mashkit.cli.collection import catalog_of, failures_of, say_what_would_be_made_of_plans
     from mashkit.cli.kits import kinds_for_songs, require, seeded_kit
     from mashkit.cli.planfile import read_plans
     from mashkit.cli.progress import ProgressListener
@@ -54,13 +56,12 @@ def run(arguments: argparse.Namespace) -> int:
     read = read_plans(arguments.plans)
     plans = {plan.id: plan for plan in read.plans}
     kit = require(seeded_kit(arguments, "stretcher"), arguments, *kinds_for_songs(arguments))
+    names = [f"{plan}/{name}" for plan in plans for name in MASHUP_FILES]
     if arguments.dry_run:
-        require_possible_folder(arguments.output)
+        OutputSet.require_possible(arguments.output, made_of=MADE_OF, names=names)
         kinds = (*kinds_for_songs(arguments)[:2], "stretcher")
-        return say_what_would_be_made(kit, arguments.songs, kinds, len(plans), arguments, read.failures)
-    output = OutputSet(
-        arguments.output, made_of="mashkit render", names=[f"{plan}/{name}" for plan in plans for name in MASHUP_FILES]
-    )
+        return say_what_would_be_made_of_plans(kit, list(plans.values()), kinds, arguments, read.failures)
+    output = OutputSet(arguments.output, made_of=MADE_OF, names=names)
     rendered: list[dict[str, Any]] = []
     failures: list[dict[str, str]] = []
     with ProgressListener(kit.registry, quiet=arguments.quiet), output:

@@ -31,7 +31,7 @@ def add_parser(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Score mashup plans."""
-    from mashkit.cli.collection import catalog_of, failures_of, say_what_would_be_made
+    from mashkit.cli.collection import catalog_of, failures_of, say_what_would_be_made_of_plans
     from mashkit.cli.kits import kinds_for_songs, require, require_output, seeded_kit
     from mashkit.cli.planfile import read_plans
     from mashkit.cli.progress import ProgressListener
@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     kit = require(seeded_kit(arguments, "scorer"), arguments, *KINDS[:4], *kinds_for_songs(arguments))
     require_output(arguments.output, *arguments.plans, dry_run=arguments.dry_run)
     if arguments.dry_run:
-        return say_what_would_be_made(kit, arguments.songs, KINDS[:4], len(plans), arguments, read.failures)
+        return say_what_would_be_made_of_plans(kit, plans, KINDS[:4], arguments, read.failures)
     with ProgressListener(kit.registry, quiet=arguments.quiet):
         catalog = catalog_of(kit, arguments, arguments.songs)
         results = kit.score_plans(catalog, plans)
