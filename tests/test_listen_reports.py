@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import csv
 import importlib.util
 import itertools
@@ -221,6 +222,16 @@ def test_one_seed_gives_one_study() -> None:
     assert simulate(study, World(), seed=2).answers == simulate(study, World(), seed=2).answers
     assert simulate(study, World(), seed=2).answers != simulate(study, World(), seed=3).answers
     assert design("retrieval", size=4, raters=3, seed=1).hash == study.hash
+
+
+def test_pages_of_simulated_raters_who_are_left_out_go_to_later_ones() -> None:
+    study = design("generation", systems=("a", "b"), size=10, raters=12, seed=1)
+    data = simulate(study, World(leaving=0.6, inattentive=0.0), raters=60, seed=1)
+    results = {page.id for page in study.results}
+    ratings = {(one.page, one.rater) for one in data.answers if one.rater not in data.exclusions}
+    kept = collections.Counter(page for page, _ in ratings if page in results)
+    assert len(data.exclusions) > 20
+    assert max(kept.values()) - min(kept[page] for page in results) <= 1
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -560,14 +561,51 @@ def test_a_study_that_has_its_ratings_lets_nobody_in(tmp_path: Path) -> None:
     one.store.close()
 
 
-def test_who_stays_away_no_longer_counts(case: Callable[..., Case]) -> None:
+@pytest.mark.parametrize("fewest", [None, 4])
+def test_who_stays_away_counts_for_what_the_report_keeps(case: Callable[..., Case], fewest: int | None) -> None:
     one = case()
+    assert one.study.rules.fewest_pages == 4
+    rules = attrs.evolve(one.study.rules, fewest_pages=fewest, negatives=False, most_difference=None)
+    one.store.study = attrs.evolve(one.study, rules=rules)
     with TestClient(one.app, **LOCAL) as client:
         state = one.enter(client)
-        client.post("/api/answer", json=studies.answered(one.study, state["page"]))
+        page = state["page"]
+        client.post("/api/answer", json=studies.answered(one.study, page))
         assert sum(one.store.ratings().values()) == studies.pages_each(one.study)
         one.clock.now += 3600 * 25
-        assert one.store.ratings() == {state["page"]: 1}
+        assert one.store.ratings() == ({page: 1} if fewest is None else {})
+        state = client.get("/api/state").json()  # back again, and with all pages
+        assert sum(one.store.ratings().values()) == studies.pages_each(one.study)
+        one.walk(client, state)
+        one.clock.now += 3600 * 25
+        assert sum(one.store.ratings().values()) == studies.pages_each(one.study)
+        assert one.store.exclusions() == {}
+
+
+def test_a_study_is_not_full_of_raters_who_left_before_the_end(tmp_path: Path) -> None:
+    study = studies.designed(tmp_path / "study", "generation", pages_per_rater=10, headphones=False, level=False)
+    rules = attrs.evolve(study.rules, negatives=False, most_difference=None)
+    assert rules.fewest_pages == 10
+    one = Case(tmp_path / "study", load(tmp_path / "study"), joining=Rate(1000, 1000), answering=Rate(1000, 1000))
+    one.store.study = attrs.evolve(one.study, rules=rules)
+    results = {page.id for page in study.results}
+    with TestClient(one.app, **LOCAL) as client:
+        for leaves in (*[True] * 8, *[False] * 4):
+            client.cookies.clear()
+            state, pages = one.enter(client), 0
+            while state["stage"] == "pages" and not (leaves and pages == 9):
+                pages += state["page"] in results
+                state = client.post("/api/answer", json=studies.answered(study, state["page"])).json()
+            one.clock.now += 3 * 86_400
+        assert client.get(f"/p/{one.links.make()}", follow_redirects=False).headers["location"] == "/?problem=full"
+        left_out = one.store.exclusions()
+        answered = {(answer.page, answer.rater) for answer in one.store.answers()}
+        kept = Counter(page for page, rater in answered if rater not in left_out)
+        assert len(left_out) == 8
+        assert min(kept[page] for page in results) >= study.protocol.raters_per_page
+        ratings = one.store.ratings()
+        assert {page: ratings[page] for page in results} == {page: kept[page] for page in results}
+    one.store.close()
 
 
 def test_two_servers_on_one_study_refuse(case: Callable[..., Case]) -> None:

@@ -10,6 +10,7 @@ import secrets
 import sqlite3
 import time
 import weakref
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,7 @@ class Store:
         self.path = database or folder / DATABASE
         self._whole, self._now = whole, now
         self._checked: dict[str, tuple[int, int]] = {}
+        self._judged: dict[str, tuple[int, bool]] = {}
         try:
             opened = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
             with closed_on_error(opened) as self._db:
@@ -251,8 +253,9 @@ class Store:
                 "draft": json.loads(draft[0]) if draft else {},
             }
         # Pages of a rater that a rule leaves out are given to others, so it is found out as soon as they have finished.
-        left_out = exclusions.exclusions(self.study, self.answers(rater), possible=self._possible())
-        self._db.execute("UPDATE raters SET stage = 'done', left_out = ? WHERE id = ?", (bool(left_out), rater))
+        self._db.execute(
+            "UPDATE raters SET stage = 'done', left_out = ? WHERE id = ?", (self._is_left_out(rater), rater)
+        )
         return self.state(rater)
 
     def consent(self, rater: str, language: str) -> None:
@@ -363,17 +366,39 @@ class Store:
     def ratings(self) -> dict[str, int]:
         """Return page → number of raters who have answered it or are about to.
 
-        Raters who are left out of the results, or have been away too long, do not count.
+        Raters who are left out of the results do not count, because the page still needs their ratings from others.
+        Who has been away for too long is judged as one who has finished: a rule may leave them out, most often because
+        they have answered too few pages. Else they count for the pages that they have answered.
         """
         old = self._now() - 3600 * self.study.protocol.hold_hours
         rows = self._db.execute(
-            "SELECT s.page, count(*) FROM sequences s JOIN raters r ON r.id = s.rater "
+            "SELECT s.rater, s.page FROM sequences s JOIN raters r ON r.id = s.rater "
             "LEFT JOIN submissions d ON d.rater = s.rater AND d.page = s.page "
-            "WHERE NOT r.left_out AND NOT coalesce(d.broken, 0) AND (d.page IS NOT NULL OR r.seen >= ?) "
-            "GROUP BY s.page",
+            "WHERE NOT r.left_out AND NOT coalesce(d.broken, 0) AND (d.page IS NOT NULL OR r.seen >= ?)",
             (old,),
-        )
-        return dict(rows.fetchall())
+        ).fetchall()
+        left_out = self._left_and_left_out(old)
+        return dict(Counter(page for rater, page in rows if rater not in left_out))
+
+    def _left_and_left_out(self, old: float) -> set[str]:
+        """Return the raters who were last seen before a moment, have not finished, and are left out of the results."""
+        rows = self._db.execute(
+            "SELECT r.id, count(*) FROM raters r JOIN submissions d ON d.rater = r.id "
+            "WHERE r.stage = 'pages' AND r.seen < ? GROUP BY r.id",
+            (old,),
+        ).fetchall()
+        found = set()
+        for rater, pages in rows:
+            # Kept, because many raters may join at once, and nobody's answers change without another page.
+            if self._judged.get(rater, (0, False))[0] != pages:
+                self._judged[rater] = pages, self._is_left_out(rater)
+            if self._judged[rater][1]:
+                found.add(rater)
+        return found
+
+    def _is_left_out(self, rater: str) -> bool:
+        """Return whether a rule leaves a rater out of the results, by the answers that there are."""
+        return bool(exclusions.exclusions(self.study, self.answers(rater), possible=self._possible()))
 
     def answers(self, rater: str | None = None) -> Iterator[Answer]:
         """Yield all answers, or a rater's, in a fixed order, also to training pages and of raters that are left out."""

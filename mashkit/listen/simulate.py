@@ -20,6 +20,7 @@ from mashkit.errors import UsageError, suggestion
 from mashkit.listen import designs, sequences
 from mashkit.listen.data import Answered
 from mashkit.listen.designs import Candidate, Layout
+from mashkit.listen.exclusions import exclusions
 from mashkit.listen.records import HEARD, HIGHEST, LOWEST, PREFERRED, QUESTIONS, Answer, Page, PageKind, Sample
 from mashkit.listen.sequences import Step
 from mashkit.listen.study import CONTROLS, ORIGINAL, UNMATCHED, Protocol, Rules, Study
@@ -263,8 +264,10 @@ def simulate(
         steps = sequences.draw(study, seen, chance)
         if chance.random() < world.leaving:
             steps = steps[: chance.randrange(len(steps) + 1)]
-        seen.update(step.page for step in steps)
-        answers += people.answers(rater, _name(rater), steps)
+        given = people.answers(rater, _name(rater), steps)
+        if not exclusions(study, given):  # the pages of the others are given to later raters, as by a server
+            seen.update(step.page for step in steps)
+        answers += given
     told = {
         "raters": count, "seed": seed, **attrs.asdict(world),
         "answer_at_random": [_name(rater) for rater in np.flatnonzero(people.inattentive).tolist()],

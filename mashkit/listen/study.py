@@ -69,7 +69,8 @@ class Protocol:
     level : bool
         Whether a rater must count quiet tones, which sets the level of the headphones (ours).
     hold_hours : float
-        A rater who is away for longer no longer counts for the pages that they have not answered.
+        A rater who is away for longer no longer counts for the pages that they have not answered, nor for the others
+        if a rule leaves them out.
     completion_code : str
         Shown to a rater who has finished, for a crowd platform; empty for none.
     """
