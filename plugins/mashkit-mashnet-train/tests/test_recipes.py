@@ -8,7 +8,8 @@ import operator
 import os
 import sys
 import tarfile
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +23,21 @@ from mashkit.bench.rendered import render as synthesized
 from mashkit.catalog import Catalog
 from mashkit.catalog.database import MashupDB
 from mashkit.cli import main
+from mashkit.components import ComponentInfo
 from mashkit.errors import ComponentFailed, UsageError
-from mashkit.types import Audio, Key, Role
+from mashkit.interfaces import Separator
+from mashkit.registry import Registry
+from mashkit.testing import signals
+from mashkit.types import Audio, Key, Role, StemSet
 from mashkit_mashnet.pitches import FRAME_RATE, melody, whitened
 from mashkit_mashnet.stem_features import StemFeatures
+from mashkit_mashnet_train.examples import Fold, parts_of, split_of
 from mashkit_mashnet_train.recipes import singers, singing, sound
 from mashkit_mashnet_train.recipes.database import from_database
 from mashkit_mashnet_train.recipes.processes import in_processes
+from mashkit_mashnet_train.recipes.processing import Processing
 from mashkit_mashnet_train.recipes.production import DRY, Production, breaths, produced
-from mashkit_mashnet_train.recipes.rendered import bundled_soundfont, check, render, require_inputs
+from mashkit_mashnet_train.recipes.rendered import bundled_soundfont, check, grouped, render, require_inputs
 from mashkit_mashnet_train.recipes.scores import Excerpt, Note, groove, pop909
 from mashkit_mashnet_train.recipes.singers import SINGERS, Singer, Take, pitch_curve, take, third_above, voice
 from mashkit_mashnet_train.recipes.singing import DIVISIONS, MEASURE, measures, sing
@@ -429,6 +436,116 @@ def test_a_store_is_rendered_and_gone_on_with(songs: Path, drums: Path, soundfon
     assert resumed.fingerprint == whole.fingerprint == open_store(tmp_path / "b").fingerprint
     other = render(tmp_path / "c", songs, drums, [soundfont], windows=1, seconds=12.0, seed=6, sung=0.0)
     assert other.fingerprint != whole.fingerprint
+
+
+class Whole(Separator):
+    """Returns the mix as each stem."""
+
+    info = ComponentInfo(
+        name="whole", target="t:Whole", summary="s", provides=["vocals", "drums", "other"], code_license="MIT"
+    )
+
+    def _separate(self, mix: Audio) -> StemSet:
+        return StemSet(dict.fromkeys(("vocals", "drums", "other"), mix))
+
+
+def excerpts_of(songs: Iterable[str], windows: int) -> list[Excerpt]:
+    return [
+        Excerpt(song=song, number=number, bars=8, tempo=120.0, key=None, melody=(), bridge=(), piano=(), chords=())
+        for song in songs
+        for number in range(windows)
+    ]
+
+
+@pytest.mark.parametrize("count", [1, 7, 40])
+def test_stems_are_mixed_with_those_of_other_songs_of_their_part(count: int) -> None:
+    excerpts = excerpts_of((f"song {number}" for number in range(count)), 2)
+    groups = grouped(excerpts, Processing(separator=Whole()))
+    together = [(one.song, one.number) for group in groups for one in group]
+    assert len(together) == len(set(together))
+    for group in groups:
+        assert 3 <= len(group) <= 5
+        assert len({one.song for one in group}) == len(group)
+        assert len({split_of(one.song) for one in group}) == len({one.number for one in group}) == 1
+    left = [one for one in excerpts if (one.song, one.number) not in together]
+    assert max(Counter((one.number, split_of(one.song)) for one in left).values(), default=0) < 3
+    assert [one for (one,) in grouped(excerpts, Processing())] == sorted(
+        excerpts, key=lambda one: (one.number, one.song)
+    )
+
+
+def test_each_stem_is_separated_from_a_mix_of_three_songs() -> None:
+    random = np.random.default_rng(0)
+    songs = [{role: random.normal(0, 0.1, 900 + 10 * song).astype(np.float32) for role in Role} for song in range(4)]
+    before = [{role: samples.copy() for role, samples in stems.items()} for stems in songs]
+    made = Processing(separator=Whole()).of(songs, SAMPLE_RATE, random)
+    for song, stems in enumerate(made):
+        for place, role in enumerate(Role):
+            mixed = {other: songs[(song - place + at) % 4][other] for at, other in enumerate(Role)}
+            assert mixed[role] is songs[song][role]
+            want = np.sum([samples[:900] for samples in mixed.values()], axis=0)
+            found = stems[role][:900]
+            assert len(stems[role]) == len(songs[song][role])
+            assert np.corrcoef(found, want)[0, 1] > 0.9999
+    for stems, kept in zip(songs, before, strict=True):
+        for role in Role:
+            np.testing.assert_array_equal(stems[role], kept[role])
+
+
+def test_about_half_of_the_stems_are_stretched_there_and_back() -> None:
+    songs = [
+        {role: signals.tone(220.0 + 40 * song, 2.0, sample_rate=SAMPLE_RATE).samples[0] for role in Role}
+        for song in range(10)
+    ]
+    processing = Processing(stretcher=Registry().create("stretcher", "librosa"))
+    made = processing.of(songs, SAMPLE_RATE, np.random.default_rng(0))
+    changed = [
+        not np.array_equal(stems[role], own[role]) for stems, own in zip(made, songs, strict=True) for role in Role
+    ]
+    assert 8 <= sum(changed) <= 22
+    for stems, own in zip(made, songs, strict=True):
+        for role in Role:
+            assert stems[role].dtype == np.float32
+            assert stems[role].shape == own[role].shape
+            power = [np.abs(np.fft.rfft(samples[8000:-8000])) for samples in (stems[role], own[role])]
+            assert abs(int(power[0].argmax()) - int(power[1].argmax())) <= 1  # back at its pitch
+    again = processing.of(songs, SAMPLE_RATE, np.random.default_rng(0))
+    np.testing.assert_array_equal(again[3][Role.VOCAL], made[3][Role.VOCAL])
+
+
+def test_a_store_of_separated_stems(tmp_path_factory: pytest.TempPathFactory, drums: Path, soundfont: Path) -> None:
+    folder = tmp_path_factory.mktemp("separated")
+    numbers = [f"{number:03}" for number in range(1, 60)]
+    training = [number for number in numbers if split_of(f"pop909/{number}") == "training"][:3]
+    held = [number for number in numbers if split_of(f"pop909/{number}") != "training"][:2]
+    midis = archive(
+        folder / "pop909.tar.xz", {name: data for number in [*training, *held] for name, data in song(number).items()}
+    )
+    options: dict[str, Any] = {"windows": 1, "seconds": 12.0, "seed": 5, "sung": 0.0}
+    processing = Processing(separator=Registry().create("separator", "librosa"))
+    store = render(folder / "a", midis, drums, [soundfont], processing=processing, **options)
+    names = [f"pop909/{number}" for number in training]
+    assert [record.song for record in store.records] == names  # the others are too few for a mix
+    assert store.source["recipe"] == "rendered-3-processed"
+    assert store.source["separator"]["name"] == "librosa"
+    for record in store.records:
+        assert sorted([record.song, *record.facts["mixed_with"]]) == names
+
+    def stop(done: int, total: int) -> None:
+        assert (done, total) == (3, 3)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        render(folder / "b", midis, drums, [soundfont], processing=processing, progress=stop, **options)
+    next((folder / "b" / "parts").glob("*.npz")).unlink()  # killed amid a group
+    resumed = render(folder / "b", midis, drums, [soundfont], processing=processing, **options)
+    assert resumed.fingerprint == store.fingerprint
+    # A fold would put songs whose residue is in each other's stems into several parts.
+    assert set(parts_of([store]).values()) == {"training"}
+    with pytest.raises(UsageError, match=r"stems of .* were separated from mixes with .*give no --fold"):
+        parts_of([store], Fold(1, 3))
+    with pytest.raises(UsageError, match="fewer than 3 songs of one part"):
+        render(folder / "c", midis, drums, [soundfont], processing=processing, songs=2, **options)
 
 
 def test_a_dry_run_counts_what_is_rendered(

@@ -27,7 +27,7 @@ from mashkit.conditions import BACKING, KEY_FREE, TEMPO_FREE, delays
 from mashkit.errors import UsageError
 from mashkit.types import Clip, Condition, Role, Times
 from mashkit_mashnet.stem_features import WIDE
-from mashkit_mashnet_train.store import Record, Store, numbered
+from mashkit_mashnet_train.store import MIXED_WITH, Record, Store, numbered
 
 Protocol: TypeAlias = Literal["controlled", "paper"]
 Split: TypeAlias = Literal["training", "validation", "test"]
@@ -401,8 +401,24 @@ class Clips:
 
 
 def parts_of(stores: Sequence[Store], fold: Fold | None = None) -> dict[str, Split]:
-    """Return the split of each song of some stores; errors as for :func:`split_all`."""
-    return split_all([_titles(store) for store in stores], fold)
+    """Return the split of each song of some stores.
+
+    Raises
+    ------
+    UsageError
+        As for :func:`split_all`, and if a clip's stems may have residue of a song of another split.
+    """
+    parts = split_all([_titles(store) for store in stores], fold)
+    for store in stores:
+        for record in store.records:
+            for other in record.facts.get(MIXED_WITH, ()):
+                if parts[other] != (own := parts[record.song]):
+                    raise UsageError(
+                        f"{store.folder}: the stems of {record.id} ({own}) were separated from mixes with {other} "
+                        f"({parts[other]})",
+                        "give no --fold with this store" if fold is not None else "leave out a store with these songs",
+                    )
+    return parts
 
 
 def recordings_of(stores: Sequence[Store], split: Split, fold: Fold | None = None) -> set[str]:

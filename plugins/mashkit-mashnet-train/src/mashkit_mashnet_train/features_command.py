@@ -43,6 +43,10 @@ def _configure(made: argparse.ArgumentParser) -> None:
         "--sung", type=float, default=0.35, metavar="SHARE", help="of the melodies, with pysinsy; default: %(default)s"
     )
     rendered.add_argument("--dry", action="store_true", help="no breaths, backing vocals, echoes, rooms, mastering")
+    rendered.add_argument(
+        "--separator", metavar="NAME", help="takes each stem from a mix with stems of two other songs"
+    )
+    rendered.add_argument("--stretcher", metavar="NAME", help="stretches and shifts half of the stems, there and back")
     rendered.add_argument("--seed", type=whole, default=0, help="of every choice; default: %(default)s")
     rendered.add_argument("--jobs", type=positive, default=1, metavar="N", help="processes; default: %(default)s")
     pipeline = recipes.add_parser("pipeline", help="songs, separated, and mashups of them, stretched and mixed")
@@ -115,6 +119,7 @@ def _database(arguments: argparse.Namespace, registry: Registry, progress: Calla
 
 
 def _rendered(arguments: argparse.Namespace, registry: Registry, progress: Callable[[str, int, int], None]) -> int:
+    from mashkit_mashnet_train.recipes.processing import Processing
     from mashkit_mashnet_train.recipes.production import DRY, Production
     from mashkit_mashnet_train.recipes.rendered import bundled_soundfont, check, render
 
@@ -129,6 +134,7 @@ def _rendered(arguments: argparse.Namespace, registry: Registry, progress: Calla
         "seed": arguments.seed,
         "sung": arguments.sung,
         "production": DRY if arguments.dry else Production(),
+        "processing": Processing(**_components(arguments, registry, "separator", "stretcher")),
     }
     if arguments.dry_run:
         excerpts, _ = check(*given, **options)
@@ -136,6 +142,16 @@ def _rendered(arguments: argparse.Namespace, registry: Registry, progress: Calla
         return _say_what_would_be_made(found, arguments)
     store = render(*given, **options, jobs=arguments.jobs, progress=lambda done, total: progress("clip", done, total))
     return _say_what_was_made(store, _clips((one.song, one.duration) for one in store.records), [], arguments)
+
+
+def _components(arguments: argparse.Namespace, registry: Registry, *kinds: str) -> dict[str, Any]:
+    """Return the components that options name; raises a MashkitError if one is not installed."""
+    from mashkit.pipeline import Kit
+
+    chosen = {kind: name for kind in kinds if (name := getattr(arguments, kind)) is not None}
+    kit = Kit(**chosen, registry=registry)
+    kit.require(*chosen)
+    return {kind: getattr(kit, kind) for kind in chosen}
 
 
 def _pipeline(arguments: argparse.Namespace, registry: Registry, progress: Callable[[str, int, int], None]) -> int:

@@ -37,6 +37,9 @@ FORMAT = 1
 INDEX, SPECTRA, ONSETS, PARTS, SOURCE = "index.json", "spectra.npy", "onsets.npy", "parts", "source.json"
 FINE_SPECTRA = "spectra-fine.npy"
 
+MIXED_WITH = "mixed_with"
+"""The fact of a clip that names the songs whose residue its stems may have, because they were separated from mixes."""
+
 
 class StoreError(MashkitError):
     """A folder of features is missing, damaged, or made in another way."""

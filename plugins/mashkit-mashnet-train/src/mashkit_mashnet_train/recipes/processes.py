@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
 from mashkit.builtin.local import LocalExecutor
 from mashkit.interfaces.executor import Job, Work
 from mashkit_mashnet_train.recipes.scores import Excerpt
 
+T = TypeVar("T", Excerpt, Sequence[Excerpt])
 
-def in_processes(work: Callable[[Excerpt], None], excerpts: Iterable[Excerpt], jobs: int) -> Iterator[Excerpt]:
-    """Call ``work`` for each excerpt, ``jobs`` at a time, and yield each excerpt when it is done.
+
+def in_processes(work: Callable[[T], None], excerpts: Iterable[T], jobs: int) -> Iterator[T]:
+    """Call ``work`` for each excerpt, or group of excerpts, ``jobs`` at a time, and yield each when it is done.
 
     The first error ends the work: excerpts that wait are not begun, because what one lacks, such as a package, the
     others lack too. The processes end with this one, also if this one is killed.
@@ -19,7 +22,7 @@ def in_processes(work: Callable[[Excerpt], None], excerpts: Iterable[Excerpt], j
     ----------
     work : callable
         A function of a module, or a ``functools.partial`` of one: each process gets a copy of it once.
-    excerpts : iterable of Excerpt
+    excerpts : iterable of Excerpt, or of sequences of Excerpt
     jobs : int
         Number of processes.
 
@@ -29,16 +32,21 @@ def in_processes(work: Callable[[Excerpt], None], excerpts: Iterable[Excerpt], j
         The error of an excerpt; ComponentFailed if it is not one of mashkit's.
     """
     rendering = Work(name="render", start=_given, arguments=(work,), run=_call)
-    tasks = (Job(rendering, excerpt, f"{excerpt.song}, excerpt {excerpt.number}") for excerpt in excerpts)
+    tasks = (Job(rendering, one, _named(one)) for one in excerpts)
     for outcome in LocalExecutor(jobs=jobs).run(tasks):
         if outcome.error is not None:
             raise outcome.error
         yield outcome.job.item
 
 
-def _given(work: Callable[[Excerpt], None]) -> Callable[[Excerpt], None]:
+def _named(item: Excerpt | Sequence[Excerpt]) -> str:
+    first = item if isinstance(item, Excerpt) else item[0]
+    return f"{first.song}, excerpt {first.number}"
+
+
+def _given(work: Callable[[T], None]) -> Callable[[T], None]:
     return work
 
 
-def _call(work: Callable[[Excerpt], None], excerpt: Excerpt) -> None:
-    work(excerpt)
+def _call(work: Callable[[T], None], item: T) -> None:
+    work(item)

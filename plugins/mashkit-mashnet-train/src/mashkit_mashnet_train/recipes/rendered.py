@@ -6,7 +6,8 @@ import functools
 import hashlib
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,14 @@ from mashkit.errors import UsageError
 from mashkit.models import file_sha256
 from mashkit.types import Analysis, Audio, Role
 from mashkit_mashnet.stem_features import StemFeatures
+from mashkit_mashnet_train.examples import Split, split_of
 from mashkit_mashnet_train.recipes.processes import in_processes
+from mashkit_mashnet_train.recipes.processing import MIXED, Processing
 from mashkit_mashnet_train.recipes.production import Production
 from mashkit_mashnet_train.recipes.scores import Drumming, Excerpt, groove, pop909, require_groove
 from mashkit_mashnet_train.recipes.singers import require_singers
 from mashkit_mashnet_train.recipes.sound import SAMPLE_RATE, SUNG, arrange
-from mashkit_mashnet_train.store import Record, Store, StoreWriter
+from mashkit_mashnet_train.store import MIXED_WITH, Record, Store, StoreWriter
 
 RECIPE = "rendered-3"
 """Name of the recipe in stores: another name for another sound, so that stores of two versions are told apart.
@@ -54,6 +57,7 @@ def render(
     seed: int = 0,
     sung: float = SUNG,
     production: Production | None = None,
+    processing: Processing | None = None,
     sound: Path | None = None,
     jobs: int = 1,
     progress: Callable[[int, int], None] = lambda done, total: None,
@@ -80,6 +84,8 @@ def render(
         Share of melodies that are sung, 0 to 1; more than 0 needs pysinsy and pyworld.
     production : Production, optional
         How often stems have effects; by default as :class:`Production` has it.
+    processing : Processing, optional
+        Separator and stretcher that the stems go through; by default none.
     sound : Path, optional
         Folder for the mix of each clip as a .flac file, for recipe "pipeline"; by default no sound is written. Take one
         window of each song, because each file is a song of its own there.
@@ -95,28 +101,50 @@ def render(
     UsageError
         If an input cannot be read, or if what renders or sings is not installed.
     """
-    production = production or Production()
+    production, processing = production or Production(), processing or Processing()
     excerpts, source = check(
         folder, midi, drums, soundfonts, windows=windows, songs=songs, seconds=seconds, seed=seed, sung=sung,
-        production=production, sound=sound,
+        production=production, processing=processing, sound=sound,
     )  # fmt: skip
     if sound is not None:
         require_writable_folder(sound)
     writer = StoreWriter(folder, source)
-    # The first clips of all songs come before the second clips, so that an unfinished store has all songs.
-    excerpts.sort(key=lambda excerpt: (excerpt.number, excerpt.song))
-    missing = [excerpt for excerpt in excerpts if not writer.has(clip_id(excerpt))]
+    groups = grouped(excerpts, processing)
+    missing = [group for group in groups if not all(writer.has(clip_id(excerpt)) for excerpt in group)]
     drummings = groove(drums)
-    done = len(excerpts) - len(missing)
-    work = functools.partial(_make, writer, drummings, tuple(soundfonts), seed, sung, production, sound)
-    for number, _ in enumerate(in_processes(work, missing, jobs), 1):
-        progress(done + number, len(excerpts))
+    done = len(excerpts) - sum(map(len, missing))
+    work = functools.partial(_make, writer, drummings, tuple(soundfonts), seed, sung, production, processing, sound)
+    for group in in_processes(work, missing, jobs):
+        done += len(group)
+        progress(done, len(excerpts))
     return writer.close()
+
+
+def grouped(excerpts: Iterable[Excerpt], processing: Processing) -> list[tuple[Excerpt, ...]]:
+    """Return excerpts that are made together: one by one, or as many as a separator's mixes need.
+
+    The songs of a group are of one part (training, validation or test), so that no part has residue of another one, and
+    none of them is in it twice. An excerpt without two others for its mixes is left out. The first clips of all songs
+    come before the second clips, so that an unfinished store has all songs.
+    """
+    ordered = sorted(excerpts, key=lambda excerpt: (excerpt.number, excerpt.song))
+    if processing.separator is None:
+        return [(excerpt,) for excerpt in ordered]
+    alike: dict[tuple[int, Split], list[Excerpt]] = {}
+    for excerpt in ordered:
+        alike.setdefault((excerpt.number, split_of(excerpt.song)), []).append(excerpt)
+    groups: list[tuple[Excerpt, ...]] = []
+    for same in alike.values():
+        count = len(same) // MIXED
+        ends = [*range(0, MIXED * count, MIXED), len(same)]
+        groups += [tuple(same[first:last]) for first, last in pairwise(ends) if count]
+    return groups
 
 
 def check(
     folder: Path, midi: Path, drums: Path, soundfonts: Sequence[Path], *, windows: int, songs: int | None,
     seconds: float, seed: int, sung: float, production: Production, sound: Path | None,
+    processing: Processing | None = None,
 ) -> tuple[list[Excerpt], dict[str, Any]]:  # fmt: skip
     """Return the excerpts that :func:`render` would render, and the source of the store. Nothing is written.
 
@@ -129,10 +157,12 @@ def check(
     OutputError
         If ``folder`` or ``sound`` cannot be written to.
     """
+    processing = processing or Processing()
     require_inputs(midi, drums, soundfonts, sung=sung, seconds=seconds)
     source: dict[str, Any] = {
-        "recipe": RECIPE, "windows": windows, "seconds": seconds, "seed": seed, "sung": sung, "licences": LICENCES,
-        "production": attrs.asdict(production),
+        "recipe": f"{RECIPE}-processed" if processing.to_dict() else RECIPE,
+        "windows": windows, "seconds": seconds, "seed": seed, "sung": sung, "licences": LICENCES,
+        "production": attrs.asdict(production), **processing.to_dict(),
         # A list, because the order of soundfonts counts, and two may have one name.
         "files": [{"name": path.name, "sha256": _sha256(path)} for path in (midi, drums, *soundfonts)],
     }  # fmt: skip
@@ -147,6 +177,12 @@ def check(
         raise UsageError(
             f"{midi} has no song in 4/4 whose melody sounds for {seconds:g} seconds at a steady tempo",
             "give fewer --seconds",
+        )
+    excerpts = [excerpt for group in grouped(excerpts, processing) for excerpt in group]
+    if not excerpts:
+        raise UsageError(
+            f"{midi} has fewer than {MIXED} songs of one part, whose stems are mixed for the separator",
+            "give more songs",
         )
     return excerpts, source
 
@@ -218,25 +254,37 @@ def clip_id(excerpt: Excerpt) -> str:
 
 def _make(
     writer: StoreWriter, drummings: Sequence[Drumming], soundfonts: Sequence[Path], seed: int, sung: float,
-    production: Production, sound: Path | None, excerpt: Excerpt,
+    production: Production, processing: Processing, sound: Path | None, group: Sequence[Excerpt],
 ) -> None:  # fmt: skip
-    name = clip_id(excerpt)
-    own = int.from_bytes(hashlib.sha256(json.dumps([seed, name]).encode()).digest()[:4])
-    made = arrange(excerpt, drummings, soundfonts, own, sung=sung, production=production)
-    if sound is not None:
-        mix = np.stack(list(made.stems.values())).sum(axis=0)
-        mix /= max(1.0, float(np.abs(mix).max(initial=0.0)))
-        save(sound / f"{name}.flac", Audio(mix[None], SAMPLE_RATE))
-    beats = np.arange(4 * excerpt.bars) * 60 / made.tempo
-    key = None if excerpt.key is None else excerpt.key.transposed(made.transposed)
-    record = Record(
-        id=name,
-        song=excerpt.song,
-        duration=len(made.stems[Role.VOCAL]) / SAMPLE_RATE,
-        analysis=Analysis(key=key, tempo=made.tempo, beats=beats, downbeats=beats[::4]),
-        facts={"voice": made.voice, "drums": made.drums, "production": made.production},
-    )
-    stems = {
-        role: StemFeatures.of(Audio(samples[None], SAMPLE_RATE), fine=True) for role, samples in made.stems.items()
-    }
-    writer.add(record, stems)
+    """Render, process and write excerpts that are made together."""
+    seeds = [_seed(seed, clip_id(excerpt)) for excerpt in group]
+    arranged = [
+        arrange(excerpt, drummings, soundfonts, own, sung=sung, production=production)
+        for excerpt, own in zip(group, seeds, strict=True)
+    ]
+    processed = processing.of([one.stems for one in arranged], SAMPLE_RATE, np.random.default_rng([seeds[0], 1]))
+    for excerpt, made, stems in zip(group, arranged, processed, strict=True):
+        if sound is not None:
+            mix = np.stack(list(made.stems.values())).sum(axis=0)
+            mix /= max(1.0, float(np.abs(mix).max(initial=0.0)))
+            save(sound / f"{clip_id(excerpt)}.flac", Audio(mix[None], SAMPLE_RATE))
+        beats = np.arange(4 * excerpt.bars) * 60 / made.tempo
+        key = None if excerpt.key is None else excerpt.key.transposed(made.transposed)
+        facts = {"voice": made.voice, "drums": made.drums, "production": made.production}
+        if len(group) > 1:
+            facts[MIXED_WITH] = [other.song for other in group if other is not excerpt]
+        record = Record(
+            id=clip_id(excerpt),
+            song=excerpt.song,
+            duration=len(made.stems[Role.VOCAL]) / SAMPLE_RATE,
+            analysis=Analysis(key=key, tempo=made.tempo, beats=beats, downbeats=beats[::4]),
+            facts=facts,
+        )
+        writer.add(
+            record,
+            {role: StemFeatures.of(Audio(samples[None], SAMPLE_RATE), fine=True) for role, samples in stems.items()},
+        )
+
+
+def _seed(seed: int, name: str) -> int:
+    return int.from_bytes(hashlib.sha256(json.dumps([seed, name]).encode()).digest()[:4])
