@@ -216,10 +216,29 @@ class OutputSet:
             return
         try:
             self._commit()
-        except OSError as failed:
+        except (OSError, OutputError) as failed:
+            why = failed.problem if isinstance(failed, OutputError) else failed.strerror
+            # The next run removes what an ended run has left.
             raise OutputError(
-                f"cannot finish {self.folder}: {failed.strerror}", f"the new files are in {self.staging}"
+                f"cannot finish {self.folder}: {why}",
+                f"the new files are in {self.staging}: move them before another run",
             ) from failed
+
+    def keep(self, name: str) -> bool:
+        """Copy what the earlier run wrote into a folder of this name to this run; return whether there was anything.
+
+        For what this run could not make, so that the earlier result stays.
+        """
+        known = FileList.read(self.folder) or FileList()
+        kept = [one for one in known.files if one.startswith(f"{name}/") and known.is_ours(self.folder, one)]
+        for one in kept:
+            target = self.staging / one
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                shutil.copyfile(self.folder / one, target)
+            except OSError as error:
+                raise OutputError(f"cannot write {target}: {error.strerror}", "free space") from error
+        return bool(kept)
 
     def _commit(self) -> None:
         new = {

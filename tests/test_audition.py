@@ -605,7 +605,7 @@ def test_an_export_before_any_decision_is_empty(out: Path, tmp_path: Path, capsy
 
 
 def test_the_command_exports_what_was_kept(
-    made: tuple[Path, Path], out: Path, tmp_path: Path, sources: Sources
+    made: tuple[Path, Path], out: Path, tmp_path: Path, sources: Sources, capsys: pytest.CaptureFixture[str]
 ) -> None:
     one, two, three, four = read_output(out).candidates.values()
     louder = Candidate(changed(one.plan, {Role.HARMONIC: Change(gain_db=2)}, None), one.clips, parent=one.id)
@@ -629,6 +629,13 @@ def test_the_command_exports_what_was_kept(
     assert len((target / "preferences.jsonl").read_text().splitlines()) == 4
     assert four.id not in (target / "decisions.csv").read_text()
     assert main(command) == 3  # an export of the same folder replaces the first one
+
+    before = {path.relative_to(target): path.read_bytes() for path in target.rglob("*.flac")}
+    MashupDB(tmp_path / "other").close()
+    capsys.readouterr()
+    assert main([*command[:-1], str(tmp_path / "other")]) == 3
+    assert capsys.readouterr().err.count("the files of an earlier export stay") == 2  # of louder and two
+    assert {path.relative_to(target): path.read_bytes() for path in target.rglob("*.flac")} == before
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -168,15 +169,22 @@ def test_files_in_the_way_are_named(songs: Path, tmp_path: Path, capsys: pytest.
     plan = mk.MashupPlan(condition=mk.Condition.ORIGINAL, layers=[layer], duration_s=2.0, seed=0)
     plans, out = tmp_path / "plans.jsonl", tmp_path / "out"
     plans.write_text(plan.to_json())
-    for folder, command in (
-        ("mashup-1", ["mash", str(songs), *CHEAP]),
-        (plan.id, ["render", str(plans), "--songs", str(songs), *CHEAP[:6], "--dry-run"]),
+    render = ["render", str(plans), "--songs", str(songs), *CHEAP[:6]]
+    for file, command in (
+        ("mashup-1/stems/harmonic.flac", ["mash", str(songs), *CHEAP[:-1]]),
+        ("mashup-2/clicks.flac", ["mash", str(songs), *CHEAP[:-1], "--clicks"]),
+        (f"{plan.id}/stems/vocal.flac", render),
+        (f"{plan.id}/clicks.flac", [*render, "--clicks"]),
     ):
-        mine = out / folder / "mix.flac"
+        mine = out / file
         mine.parent.mkdir(parents=True)
         mine.write_text("mine")
-        assert main([*command, "-o", str(out)]) == 1
-        assert f"{mine} is in the way" in capsys.readouterr().err
+        for also in ([], ["--dry-run"]):
+            assert main([*command, "-o", str(out), *also]) == 1
+            said = capsys.readouterr().err
+            assert f"{mine} is in the way" in said
+            assert "one.wav" not in said  # no song was read
+        shutil.rmtree(out)
 
 
 def test_db_add_makes_no_database(songs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -76,6 +76,10 @@ def test_the_preset_keeps_its_policy(song: Path, tmp_path: Path, capsys: pytest.
     assert main(["mash", str(song), "-o", str(tmp_path / "out"), "--preset", "permissive"]) == 2
     assert "finds no downbeats" in (said := capsys.readouterr().err)
     assert "--protocol rekordbox" in said
+    for command in (["mash", "-o", str(tmp_path / "out")], ["generate", "--dry-run"]):
+        assert main([command[0], str(song), *command[1:], "--analyzer", "librosa"]) == 2
+        assert "analyzer 'librosa' finds no downbeats, which" in (said := capsys.readouterr().err)
+        assert "--preset" not in said
 
 
 @pytest.mark.plugins

@@ -136,6 +136,26 @@ def test_a_file_of_the_users_is_never_replaced(tmp_path: Path, name: str) -> Non
     assert not (tmp_path / "other.txt").exists()
 
 
+def test_files_that_find_no_place_at_the_end_are_told(tmp_path: Path) -> None:
+    output = OutputSet(tmp_path, made_of="test").__enter__()
+    (output.staging / "mix.flac").write_text("ours")
+    (tmp_path / "mix.flac").write_text("mine")
+    with pytest.raises(OutputError, match=r"cannot finish .*mix\.flac is in the way.*the new files are in") as caught:
+        output.__exit__(None, None, None)
+    (staging,) = tmp_path.glob(".mashkit-unfinished-*")
+    assert str(staging) in str(caught.value)
+    assert (staging / "mix.flac").read_text() == "ours"
+
+
+def test_a_folder_of_the_earlier_set_is_kept_where_the_user_did_not_change_it(tmp_path: Path) -> None:
+    write(tmp_path, {"one/mix.flac": "first", "one/plan.json": "first", "two/mix.flac": "first"})
+    (tmp_path / "one" / "plan.json").unlink()
+    with OutputSet(tmp_path, made_of="test") as output:
+        assert output.keep("one")
+        assert not output.keep("three")
+    assert {name: text for name, text in contents(tmp_path).items() if "flac" in name} == {"one/mix.flac": "first"}
+
+
 def test_what_the_user_changed_is_the_users(tmp_path: Path) -> None:
     write(tmp_path, {"plan.json": "ours", "mix.flac": "ours"})
     (tmp_path / "plan.json").write_text("edited")

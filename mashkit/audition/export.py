@@ -128,7 +128,7 @@ def write(
     """Write what was kept into a folder: mix, stems and plan of each, the table and the preferences.
 
     Files that are rendered already are copied, the others are rendered. A candidate that fails is listed, and the
-    others go on.
+    others go on; what an earlier export wrote for it stays.
 
     Parameters
     ----------
@@ -159,7 +159,8 @@ def write(
             except Exception as error:  # noqa: BLE001 — the error of one candidate is listed, and the others go on
                 _remove(target)
                 failed = contained(error, f"plan {candidate.id}", Unforeseen)
-                done.failures.append({"plan": candidate.id, "error": str(failed)})
+                stays = "; the files of an earlier export stay" if output.keep(candidate.id) else ""
+                done.failures.append({"plan": candidate.id, "error": f"{failed}{stays}"})
         for name, text in FILES.items():
             write_text(output.staging / name, text(store, scores))
     return done

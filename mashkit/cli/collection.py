@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -143,16 +144,18 @@ def generated(kit: Kit, catalog: Catalog, condition: Condition, arguments: argpa
     """Return the requested number of mashups; for a voice in a file, an equal number for each of its clips."""
     vocals = vocals_of(catalog, arguments)
     each = -(-arguments.count // len(vocals))
-    found: list[Mashup] = []
+    found: list[Sequence[Mashup]] = []
     errors: list[GenerationError] = []
     for vocal in vocals:
         try:
-            found += kit.generate(catalog, condition=condition, count=each, seed=arguments.seed, vocal=vocal)
+            found.append(kit.generate(catalog, condition=condition, count=each, seed=arguments.seed, vocal=vocal))
         except GenerationError as error:
             errors.append(error)
     if not found:
         raise errors[0]
-    return found[: arguments.count]
+    # In turn, because the last vocals would get fewer than the others, or none, where the count is no multiple of them.
+    in_turn = (mashup for turn in zip_longest(*found) for mashup in turn if mashup is not None)
+    return list(islice(in_turn, arguments.count))
 
 
 def failures_of(catalog: Catalog) -> list[dict[str, str]]:

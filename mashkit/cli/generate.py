@@ -63,7 +63,7 @@ def add_parser(commands: Commands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Draw mashup plans."""
     from mashkit.cli.collection import catalog_of, failures_of, print_clips, say_what_would_be_made, vocals_of
-    from mashkit.cli.kits import kinds_for_songs, kit_of, require, require_output
+    from mashkit.cli.kits import kinds_for_songs, kit_of, require, require_downbeats, require_output
     from mashkit.cli.progress import ProgressListener
     from mashkit.generation import Mixture
     from mashkit.paths import path_text
@@ -81,6 +81,8 @@ def run(arguments: argparse.Namespace) -> int:
         return DONE
     require(kit, arguments, *(() if arguments.list_clips else ("generator",)), *kinds_for_songs(arguments))
     recipe = _recipe(kit, arguments)
+    if not arguments.list_clips:
+        require_downbeats(kit, arguments, recipe.counts)
     require_output(arguments.output, dry_run=arguments.dry_run)
     if arguments.dry_run:
         kinds = (*kinds_for_songs(arguments)[:2], "generator")

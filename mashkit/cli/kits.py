@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import difflib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -197,17 +197,24 @@ def _require_licences(kit: Kit, kinds: Sequence[str], policy: str) -> None:
         raise UsageError(f"{'; '.join(problems)}, which --licences {policy} does not allow", "; ".join(fixes))
 
 
-def require_downbeats(kit: Kit, arguments: argparse.Namespace, condition: Condition) -> None:
-    """Raise UsageError if the preset's analyzer finds no downbeats, and the condition promises that downbeats meet."""
+def require_downbeats(kit: Kit, arguments: argparse.Namespace, conditions: Iterable[Condition]) -> None:
+    """Raise UsageError if the analyzer finds no downbeats, and a condition promises that downbeats meet.
+
+    Songs of a database may have labels of downbeats, so only the analyzer for named songs is looked at.
+    """
+    if not arguments.songs or "downbeats" in kit.analyzer.info.provides:
+        return
+    needed = next((one for one in conditions if kit.generator.promise(one).downbeats), None)
+    if needed is None:
+        return
     preset = getattr(arguments, "preset", None)
-    if not preset or not arguments.songs or not kit.generator.promise(condition).downbeats:
-        return
-    if "downbeats" in kit.analyzer.info.provides:
-        return
+    of_preset = f"--preset {preset}" if preset else ""
     raise UsageError(
-        f"--preset {preset}: analyzer {kit.chosen['analyzer']!r} finds no downbeats, which {condition!s} mashups need",
-        "draw from a database whose songs have labels of beats (`mashkit db add --protocol rekordbox --trust-labels "
-        f"--preset {preset}`, then --db), or name an analyzer that finds them",
+        f"{f'{of_preset}: ' if preset else ''}analyzer {kit.chosen['analyzer']!r} finds no downbeats, which "
+        f"{needed!s} mashups need",
+        "draw from a database whose songs have labels of beats ("
+        f"`{' '.join(['mashkit db add --protocol rekordbox --trust-labels', of_preset]).strip()}`, then --db), "
+        "or name an analyzer that finds them",
     )
 
 

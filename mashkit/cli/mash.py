@@ -82,7 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
     from mashkit.cli.collection import catalog_of, failures_of, generated, is_file
     from mashkit.cli.kits import condition_of, kinds_for_songs, kit_of, require, require_downbeats
     from mashkit.cli.progress import ProgressListener
-    from mashkit.cli.saving import mashup_files, page_of, save_mashups
+    from mashkit.cli.saving import page_of, save_mashups, saved_files
     from mashkit.errors import UsageError
     from mashkit.products import OutputSet
     from mashkit.rendering.output import environment
@@ -94,14 +94,14 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(
             f"--top {arguments.top} is more than --count {arguments.count}", "give at least as many plans as mashups"
         )
-    names = ["index.html", "scores.json", *mashup_files(arguments.top)]
+    names = ["index.html", "scores.json", *saved_files(arguments.top, clicks=arguments.clicks)]
     if arguments.dry_run:
         OutputSet.require_possible(arguments.output, made_of=MADE_OF, names=names)
         return _dry_run(arguments)
     arguments.options = [*_plan_options(arguments), *arguments.options]
     kit = require(kit_of(arguments), arguments, *KINDS, *kinds_for_songs(arguments))
     condition = condition_of(kit, arguments.condition)
-    require_downbeats(kit, arguments, condition)
+    require_downbeats(kit, arguments, [condition])
     output = OutputSet(arguments.output, made_of=MADE_OF, names=names)
     unscored: list[dict[str, str]] = []
 
@@ -170,7 +170,7 @@ def _dry_run(arguments: argparse.Namespace) -> int:
 
     arguments.options = [*_plan_options(arguments), *arguments.options]
     kit = require(kit_of(arguments), arguments, *KINDS, *kinds_for_songs(arguments))
-    require_downbeats(kit, arguments, condition_of(kit, arguments.condition))
+    require_downbeats(kit, arguments, [condition_of(kit, arguments.condition)])
     return say_what_would_be_made(kit, arguments.songs, KINDS, arguments.count, arguments)
 
 

@@ -51,12 +51,16 @@ def run(arguments: argparse.Namespace) -> int:
     from mashkit.hookspecs import StageEvent
     from mashkit.paths import path_text
     from mashkit.products import OutputSet
-    from mashkit.rendering.output import MASHUP_FILES, environment, write_mashup
+    from mashkit.rendering.output import environment, mashup_files, write_mashup
 
     read = read_plans(arguments.plans)
     plans = {plan.id: plan for plan in read.plans}
     kit = require(seeded_kit(arguments, "stretcher"), arguments, *kinds_for_songs(arguments))
-    names = [f"{plan}/{name}" for plan in plans for name in MASHUP_FILES]
+    names = [
+        f"{plan.id}/{name}"
+        for plan in plans.values()
+        for name in mashup_files([layer.role for layer in plan.layers], clicks=arguments.clicks)
+    ]
     if arguments.dry_run:
         OutputSet.require_possible(arguments.output, made_of=MADE_OF, names=names)
         kinds = (*kinds_for_songs(arguments)[:2], "stretcher")

@@ -19,12 +19,14 @@ from mashkit.hookspecs import StageEvent
 from mashkit.paths import path_text
 from mashkit.pipeline import Kit, Ranked
 from mashkit.products import OutputSet
-from mashkit.rendering.output import MASHUP_FILES, write_mashup
+from mashkit.rendering.output import mashup_files, write_mashup
+from mashkit.types import Role
 
 
-def mashup_files(count: int) -> list[str]:
-    """Return the files that every run with ``count`` mashups writes."""
-    return [f"mashup-{number}/{name}" for number in range(1, count + 1) for name in MASHUP_FILES]
+def saved_files(count: int, *, clicks: bool) -> list[str]:
+    """Return the files that a run with ``count`` mashups of all roles writes."""
+    own = mashup_files(Role, clicks=clicks)
+    return [f"mashup-{number}/{name}" for number in range(1, count + 1) for name in own]
 
 
 @attrs.define

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -103,8 +103,12 @@ def licences(mashup: Mashup, components: list[Mapping[str, Any]]) -> list[dict[s
 
 MIX = "mix.flac"
 PLAN = "plan.json"
-MASHUP_FILES = (MIX, PLAN, f"stems/{Role.VOCAL}.flac")
-"""Files that :func:`write_mashup` writes for every mashup, in addition to the stems of its other roles."""
+CLICKS = "clicks.flac"
+
+
+def mashup_files(roles: Iterable[Role], *, clicks: bool = False) -> list[str]:
+    """Return the names of the files that :func:`write_mashup` writes for a mashup with these roles."""
+    return [MIX, PLAN, *(f"stems/{role}.flac" for role in roles), *([CLICKS] if clicks else [])]
 
 
 def write_mashup(mashup: Mashup, folder: Path, *, clicks: bool = False) -> dict[str, Any]:
@@ -133,6 +137,6 @@ def write_mashup(mashup: Mashup, folder: Path, *, clicks: bool = False) -> dict[
     for role, stem in mashup.stems.items():
         save(folder / "stems" / f"{role}.flac", stem, comment=MARK)
     if clicks:
-        save(folder / "clicks.flac", with_clicks(mashup), comment=MARK)
+        save(folder / CLICKS, with_clicks(mashup), comment=MARK)
     write_json(folder / PLAN, record)
     return record

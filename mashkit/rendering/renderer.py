@@ -23,7 +23,7 @@ from mashkit.interfaces.stretcher import Stretcher
 from mashkit.mashup import ClipSource, Mashup, Rendering, as_audio
 from mashkit.products import OutputSet
 from mashkit.rendering.cache import recent_audio
-from mashkit.rendering.output import MASHUP_FILES, write_mashup
+from mashkit.rendering.output import mashup_files, write_mashup
 from mashkit.types import Audio, Layer, MashupPlan, Samples
 
 
@@ -164,7 +164,7 @@ class Renderer:
 
     def save(self, mashup: Mashup, folder: Path) -> None:
         """Write mix, stems and record: see :meth:`Mashup.save`."""
-        with OutputSet(folder, made_of="Mashup.save", names=MASHUP_FILES) as output:
+        with OutputSet(folder, made_of="Mashup.save", names=mashup_files(mashup.roles)) as output:
             write_mashup(mashup, output.staging)
 
 
