@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import html
 import json
@@ -17,7 +18,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,8 @@ import attrs
 import pytest
 
 import studies
-from mashkit.errors import UsageError
-from mashkit.listen.answers import Store
+from mashkit.errors import OutputError, UsageError
+from mashkit.listen.answers import NotSaved, Store
 from mashkit.listen.records import HEARD, PREFERRED, QUESTIONS, PageKind
 from mashkit.listen.study import Study, StudyError, load
 
@@ -638,6 +639,146 @@ def test_a_backup_is_whole_while_answers_arrive(case: Callable[..., Case], tmp_p
         thread.join()
     assert copies
     assert set(copies) == {0}  # a page has 11 answers: all of them, or none
+
+
+def raters_of(path: Path) -> int:
+    with contextlib.closing(sqlite3.connect(path)) as opened:
+        return int(opened.execute("SELECT count(*) FROM raters").fetchone()[0])
+
+
+def answered_by(store: Store, links: Sequence[str], pages: int = 1) -> list[str]:
+    """Let raters join and answer some pages; return them."""
+    raters = []
+    with store.transaction():
+        for link in links:
+            rater = store.join(link)
+            store.consent(rater, "en")
+            for kind in ("level", "headphones"):
+                store.check(rater, kind, [store.study.keys[sample] for sample in store.state(rater)["samples"]])
+            for _ in range(pages):
+                page = store.state(rater)["page"]
+                store.submit(rater, page, studies.answered(store.study, page))
+            raters.append(rater)
+    return raters
+
+
+def test_a_lost_database_does_not_cost_its_backup(case: Callable[..., Case], monkeypatch: pytest.MonkeyPatch) -> None:
+    from mashkit.listen import serving
+
+    one = case()
+    answered_by(one.store, ["a", "b", "c"])
+    backup = one.folder / "backup.sqlite"
+    one.store.backup(backup)
+    one.store.close()
+    before = backup.read_bytes()
+    for path in one.folder.glob("answers.sqlite*"):
+        path.unlink()
+    served: list[int] = []
+
+    def run(app: Any, _: Any) -> None:
+        with TestClient(app, **LOCAL) as client:
+            served.append(len(client.get("/api/admin/progress").json()["raters"]))
+
+    monkeypatch.setattr(serving, "run", run)
+    with pytest.raises(StudyError, match=r"answers.sqlite is missing, .* 3 raters .*restore it: .*cp .*backup.sqlite"):
+        serving.serve(one.folder)
+    assert not (one.folder / "answers.sqlite").exists()
+    with contextlib.closing(Store(one.study, one.folder)) as empty:  # as a server without this check left it
+        assert list(empty.answers()) == []
+    with pytest.raises(StudyError, match=r"answers.sqlite lacks answers of 3 raters"):
+        serving.serve(one.folder)
+    assert (served, backup.read_bytes()) == ([], before)
+    shutil.copy(backup, one.folder / "answers.sqlite")
+    serving.serve(one.folder)
+    assert served == [3]
+    (one.folder / "answers.sqlite").unlink()
+    backup.rename(one.folder / "away.sqlite")
+    serving.serve(one.folder)
+    assert served == [3, 0]
+
+
+def test_a_backup_is_only_replaced_by_all_that_it_has(case: Callable[..., Case], tmp_path: Path) -> None:
+    one = case()
+    backup = tmp_path / "copy.sqlite"
+    raters = answered_by(one.store, ["a", "b"], pages=2)
+    one.store.backup(backup)
+    older = tmp_path / "older"
+    shutil.copytree(one.folder, older, ignore=shutil.ignore_patterns("answers*"))
+    with contextlib.closing(Store(one.study, older)) as other:
+        answered_by(other, ["a", "b", "c"], pages=2)  # the same links: other raters, and more of them
+        with pytest.raises(NotSaved, match=r"copy.sqlite has answers of 2 raters that .*answers.sqlite lacks"):
+            other.backup(backup)
+    with one.store.transaction():
+        one.store.withdraw(raters[0])
+    one.store.backup(backup)  # who has withdrawn is forgotten
+    assert raters_of(backup) == 1
+    with one.store.transaction():
+        one.store._db.execute("DELETE FROM submissions WHERE rater = ?", (raters[1],))
+    with pytest.raises(NotSaved, match="answers of 1 raters"):
+        one.store.backup(backup)
+    assert raters_of(backup) == 1
+    backup.write_text("what is this?")
+    with pytest.raises(NotSaved, match=r"copy.sqlite cannot be read: .*not a database"):
+        one.store.backup(backup)
+    assert backup.read_text() == "what is this?"
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["copy.sqlite"]
+
+
+def test_a_backup_takes_no_place_of_anything_else(
+    case: Callable[..., Case], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mashkit.listen import serving
+
+    one, other = case(), case(PageKind.PREFERENCE)
+    answered_by(one.store, ["a"])
+    other.store.backup(tmp_path / "other.sqlite")
+    (tmp_path / "thesis.docx").write_text("my thesis")
+    (tmp_path / "empty").write_text("")
+    (tmp_path / "link.sqlite").symlink_to(one.folder / "answers.sqlite")
+    monkeypatch.setattr(serving, "run", lambda *_: pytest.fail("it was served"))
+    for name, said in (
+        ("thesis.docx", "exists already, and is no copy of this study's answers"),
+        ("empty", "exists already, and is no copy"),
+        ("other.sqlite", "exists already, and is no copy"),
+        ("study-0/study.json", "exists already, and is no copy"),
+        ("study-0/answers.sqlite", "the answers themselves"),
+        ("study-0/answers.sqlite-wal", "the answers themselves"),
+        ("link.sqlite", "the answers themselves"),
+        ("/", "it is a folder"),
+        ("thesis.docx/copy.sqlite", "cannot write to .*--backup"),
+    ):
+        with pytest.raises(OutputError, match=said):
+            serving.serve(one.folder, backup=tmp_path / name)
+    assert (tmp_path / "thesis.docx").read_text() == "my thesis"
+    assert len(list(one.store.answers())) == 11
+
+
+def test_an_unforeseen_error_of_a_backup_stops_neither_the_server_nor_its_end(case: Callable[..., Case]) -> None:
+    one = case(backup=Path("/"))
+    with TestClient(one.app, **LOCAL) as client:
+        state = one.enter(client)
+        assert client.post("/api/admin/backup", json={}).status_code == 503
+        assert "name" in client.get("/api/admin/progress").json()["backup_problem"]
+        assert client.post("/api/answer", json=studies.answered(one.study, state["page"])).status_code == 200
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        list(one.store.answers())
+
+
+def test_two_backups_at_once_are_both_made(case: Callable[..., Case], tmp_path: Path) -> None:
+    one = case()
+    one.store._db.execute("CREATE TABLE more (text TEXT)")
+    with one.store.transaction():  # 20 MB, so that the copies meet
+        one.store._db.executemany("INSERT INTO more VALUES (?)", [("x" * 1000,)] * 20_000)
+    (tmp_path / ".copy.sqlite.part").write_text("left by a server that was killed")
+
+    async def together() -> None:
+        await asyncio.gather(*(asyncio.to_thread(one.store.backup, tmp_path / "copy.sqlite") for _ in range(3)))
+
+    asyncio.run(together())
+    with contextlib.closing(sqlite3.connect(tmp_path / "copy.sqlite")) as opened:
+        assert opened.execute("SELECT count(*) FROM more").fetchone() == (20_000,)
+        assert opened.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    assert list(tmp_path.glob(".copy*")) == []
 
 
 # ------------------------------------------------------------------------------------------------------ kill -9

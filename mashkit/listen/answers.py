@@ -8,6 +8,7 @@ import json
 import random
 import secrets
 import sqlite3
+import threading
 import time
 import weakref
 from collections import Counter
@@ -17,7 +18,7 @@ from typing import Any
 
 from mashkit.atomicfile import closed_on_error, transaction
 from mashkit.errors import MashkitError
-from mashkit.listen import exclusions, sequences
+from mashkit.listen import backups, exclusions, sequences
 from mashkit.listen.records import HEARD, HIGHEST, LOWEST, PREFERRED, Answer, Page, PageKind
 from mashkit.listen.study import Study, StudyError, changed_files
 from mashkit.paths import path_text
@@ -120,6 +121,7 @@ class Store:
         self.path = database or folder / DATABASE
         self._whole, self._now = whole, now
         self._checked: dict[str, tuple[int, int]] = {}
+        self._copying = threading.Lock()
         self._judged: dict[str, tuple[int, bool]] = {}
         try:
             opened = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
@@ -486,26 +488,22 @@ class Store:
     def backup(self, path: Path) -> None:
         """Copy the database while it is in use; the copy gets its name when it is whole.
 
+        Any thread may do this; one after the other, because all write the same file.
+
         Raises
         ------
         NotSaved
-            If the copy cannot be written.
+            If the copy cannot be written, or would replace answers that the database lacks.
         """
-        temporary = path.with_name(f".{path.name}.part")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.unlink(missing_ok=True)
-            with (
-                contextlib.closing(sqlite3.connect(self.path)) as source,
-                contextlib.closing(sqlite3.connect(temporary)) as target,
-            ):
-                source.backup(target)
-            temporary.replace(path)
-        except (sqlite3.Error, OSError) as error:
-            temporary.unlink(missing_ok=True)
-            raise NotSaved(
-                f"the backup {path_text(path)} cannot be written: {error}", "make room on the disk"
-            ) from error
+        with self._copying:
+            try:
+                backups.copy(self.study, self.path, path)
+            except StudyError as error:
+                raise NotSaved(error.problem, error.fix) from error
+            except (sqlite3.Error, OSError) as error:
+                raise NotSaved(
+                    f"the backup {path_text(path)} cannot be written: {error}", "make room on the disk"
+                ) from error
 
     # ------------------------------------------------------------------------------------------------ inside
     def _language(self, language: str) -> str:

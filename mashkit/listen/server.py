@@ -273,8 +273,7 @@ class _Served:
             yield
         finally:
             backups.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await backups
+            await asyncio.wait([backups])  # raises nothing, so that the answers are closed in any case
             await asyncio.to_thread(self._writer.close)
             self._store.close()
 
@@ -460,8 +459,8 @@ class _Served:
         try:
             await asyncio.to_thread(self._store.backup, self._options.backup)
             self._backup_problem = ""
-        except NotSaved as error:
-            self._backup_problem = str(error)  # the admin page shows it; raters go on
+        except Exception as error:  # noqa: BLE001 — the admin page shows it; raters go on, and the next attempt is made
+            self._backup_problem = str(error) or type(error).__name__
 
     async def _backups(self) -> None:
         while self._options.backup is not None:

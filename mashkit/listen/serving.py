@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mashkit.listen.answers import Store
+from mashkit.listen.answers import DATABASE, Store
+from mashkit.listen.backups import BACKUP, require_usable
 from mashkit.listen.links import DAYS, Links, secret_of
 from mashkit.listen.server import (
     Options,
@@ -21,8 +22,6 @@ from mashkit.listen.server import (
     run,
 )
 from mashkit.listen.study import load
-
-BACKUP = "backup.sqlite"
 
 
 def serve(
@@ -55,7 +54,8 @@ def serve(
     days : float
         How long links are valid.
     backup : Path, optional
-        Copy of the answers; by default ``backup.sqlite`` in the study's folder.
+        Copy of the answers; by default ``backup.sqlite`` in the study's folder. Of another kind of file, and of answers
+        that the database lacks, nothing is replaced.
     dry_run : bool
         Give each visitor all pages, and keep nothing.
     tell : callable
@@ -65,20 +65,25 @@ def serve(
     ------
     UsageError
         If a needed token is missing or short, or the public URL is none.
+    OutputError
+        If the backup cannot be written, or is another kind of file.
     MashkitError
-        If the study is not as it was frozen, another server has it, or the server cannot listen.
+        If the study is not as it was frozen, another server has it, the backup has answers that the database lacks, or
+        the server cannot listen.
     """
     require_token(host, admin_token, public_url)
     hosts = names_of(host, public_url)
     study = load(folder)
+    copy = backup or folder / BACKUP
     with contextlib.ExitStack() as stack:
         own = folder
         if dry_run:
             own = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mashkit-listen-")))
         else:
             stack.enter_context(only_server(folder))
+            require_usable(study, own / DATABASE, copy)
         secret = secret_of(own)
-        store = Store(study, folder, database=own / "answers.sqlite", whole=dry_run)
+        store = Store(study, folder, database=own / DATABASE, whole=dry_run)
         stack.callback(store.close)
         made = stack.enter_context(listening(host, port))
         signer = Links(secret)
@@ -88,7 +93,7 @@ def serve(
             hosts=hosts,
             public_url=public_url,
             dry_run=dry_run,
-            backup=None if dry_run else backup or folder / BACKUP,
+            backup=None if dry_run else copy,
         )
         tell(
             {
