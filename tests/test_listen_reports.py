@@ -409,6 +409,31 @@ def test_effects_are_added_where_they_fit() -> None:
     assert world.effect(attrs.evolve(top, system="original"), "rhythm") == world.original
 
 
+@pytest.mark.parametrize("name", ["one:v2", "one/top", "rank(amu,0.5*tiv)", "a=b", "one:harmony"])
+def test_an_effect_is_of_a_system_of_any_name(name: str) -> None:
+    systems = ["one", name]
+    effects = parse_effects([f"{name}=0.5", f"{name}/top:rhythm=-1", "one=0.25"], systems)
+    assert effects == {(name, "", ""): 0.5, (name, "top", "rhythm"): -1.0, ("one", "", ""): 0.25}
+    world = World(effects=effects)
+    top = sample("a", name, "v", group="top")
+    assert (world.effect(top, "rhythm"), world.effect(top, "harmony")) == (-0.5, 0.5)
+    assert world.effect(attrs.evolve(top, system="one"), "rhythm") == 0.25
+    told = simulate(design("retrieval", systems=systems, size=2, raters=3), world).simulation["effects"]
+    assert told == {name: 0.5, f"{name}/top:rhythm": -1.0, "one": 0.25}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_power_does_not_depend_on_the_names_of_systems(task: str) -> None:
+    def found(*systems: str) -> dict[str, tuple[int, int]]:
+        made = lambda seed: design(task, systems=systems, size=6, raters=6, seed=seed)  # noqa: E731
+        rated = power(made, [2.0], world=World(), count=3, raters=6)[2.0]
+        return {one.test: (one.found, one.of) for one in rated}
+
+    plain = found("one", "two")
+    assert sum(significant for significant, _ in plain.values()) > 0
+    assert found("one:v2", "two") == found("one/top", "two/top") == plain
+
+
 # ------------------------------------------------------------------------------------------------- report and export
 @pytest.mark.parametrize("task", TASKS)
 def test_a_report_is_self_contained_and_says_that_it_is_simulated(

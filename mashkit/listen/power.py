@@ -15,7 +15,7 @@ from mashkit.errors import UsageError
 from mashkit.listen.analysis import TESTS, TOP, Finding, findings
 from mashkit.listen.data import Answered
 from mashkit.listen.records import PREFERRED
-from mashkit.listen.simulate import World, simulate
+from mashkit.listen.simulate import Effect, World, simulate
 from mashkit.listen.study import Study
 from mashkit.listen.table import kept, long_table
 
@@ -68,10 +68,10 @@ class Rate:
         return Interval(float(ends.low), float(ends.high))
 
 
-def planted(study: Study, points: float, reference: str) -> dict[str, float]:
+def planted(study: Study, points: float, reference: str) -> dict[Effect, float]:
     """Return the effects of a reference that is so many rating points better than all others, and than its bottom."""
     grouped = any(one.group for one in study.samples)
-    return {f"{reference}/{TOP}" if grouped else reference: points}
+    return {(reference, TOP if grouped else "", ""): points}
 
 
 def studies(

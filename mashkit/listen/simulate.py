@@ -26,6 +26,8 @@ from mashkit.listen.sequences import Step
 from mashkit.listen.study import CONTROLS, ORIGINAL, UNMATCHED, Protocol, Rules, Study
 
 Values: TypeAlias = npt.NDArray[np.float64]
+Effect: TypeAlias = tuple[str, str, str]
+"""Of what an effect is: system, group ("top" or "bottom") and question; an empty group or question is any."""
 
 TASKS = ("generation", "retrieval", "preference")
 PAPER_SYSTEMS = ("premixnet-lsro", "premixnet", "postmixnet-lsro", "postmixnet", "amu")
@@ -46,8 +48,8 @@ class World:
 
     Parameters
     ----------
-    effects : mapping of str to float
-        How much better a system is: "system", "system/top", "system:harmony" or "system/top:harmony" → rating points.
+    effects : mapping of (str, str, str) to float
+        How much better a system is: system, group and question → rating points. An empty group or question is any.
         Those that fit a sample are added.
     middle : float
         Mean rating without effects.
@@ -73,7 +75,7 @@ class World:
         Preferences weaker than this are ties.
     """
 
-    effects: Mapping[str, float] = attrs.field(factory=dict)
+    effects: Mapping[Effect, float] = attrs.field(factory=dict)
     middle: float = 2.8
     original: float = 0.8
     control: float = -1.0
@@ -93,16 +95,15 @@ class World:
 
     def effect(self, sample: Sample, question: str) -> float:
         """Return how much better than a system without effects a sample is for a question."""
-        names = {sample.system, f"{sample.system}/{sample.group}"}
         common = {ORIGINAL: self.original, UNMATCHED: self.control}.get(sample.system, 0.0)
         return common + sum(
             points
-            for key, points in self.effects.items()
-            if key.partition(":")[0] in names and key.partition(":")[2] in ("", question)
+            for (system, group, asked), points in self.effects.items()
+            if system == sample.system and group in ("", sample.group) and asked in ("", question)
         )
 
 
-def parse_effects(texts: Sequence[str], systems: Sequence[str]) -> dict[str, float]:
+def parse_effects(texts: Sequence[str], systems: Sequence[str]) -> dict[Effect, float]:
     """Read effects such as "premixnet=0.5", "premixnet/top=0.5" and "premixnet:harmony=-0.3".
 
     Raises
@@ -112,17 +113,38 @@ def parse_effects(texts: Sequence[str], systems: Sequence[str]) -> dict[str, flo
     """
     found = {}
     for text in texts:
-        match = re.fullmatch(r"([^=:/]+)(?:/(top|bottom))?(?::([a-z]+))?=([+-]?\d+(?:\.\d+)?)", text)
+        match = re.fullmatch(r"(.+)=([+-]?\d+(?:\.\d+)?)", text)
         if match is None:
             raise UsageError(
                 f"--effect {text} is no effect", "write SYSTEM=POINTS, SYSTEM/top=POINTS or SYSTEM:harmony=1"
             )
-        if match[1] not in systems:
-            raise UsageError(f"--effect {text}: no system is called {match[1]!r}", suggestion(match[1], systems))
-        if match[3] and match[3] not in QUESTIONS:
-            raise UsageError(f"--effect {text}: no question is called {match[3]!r}", suggestion(match[3], QUESTIONS))
-        found[text.rpartition("=")[0]] = float(match[4])
+        system, group, question = _effect(match[1], systems)
+        if system not in systems:
+            raise UsageError(f"--effect {text}: no system is called {system!r}", suggestion(system, systems))
+        if question and question not in QUESTIONS:
+            raise UsageError(f"--effect {text}: no question is called {question!r}", suggestion(question, QUESTIONS))
+        found[system, group, question] = float(match[2])
     return found
+
+
+def _effect(text: str, systems: Sequence[str]) -> Effect:
+    """Return system, group and question of a text. A system's name may have slashes and colons, as "cached:amu" has.
+
+    So a text is of the longest name of a system that leaves a group, a question, both or nothing.
+    """
+    rest = r"(?:/(top|bottom))?(?::([a-z]+))?"
+    for system in sorted(systems, key=len, reverse=True):
+        if match := re.fullmatch(re.escape(system) + rest, text):
+            return system, match[1] or "", match[2] or ""
+    match = re.fullmatch(rf"(.+?){rest}", text)
+    assert match is not None  # noqa: S101 — the text is not empty
+    return match[1], match[2] or "", match[3] or ""
+
+
+def _name(effect: Effect) -> str:
+    """Return an effect as it is given."""
+    system, group, question = effect
+    return f"{system}{group and f'/{group}'}{question and f':{question}'}"
 
 
 # -------------------------------------------------------------------------------------------------------------- designs
@@ -264,19 +286,20 @@ def simulate(
         steps = sequences.draw(study, seen, chance)
         if chance.random() < world.leaving:
             steps = steps[: chance.randrange(len(steps) + 1)]
-        given = people.answers(rater, _name(rater), steps)
+        given = people.answers(rater, _rater(rater), steps)
         if not exclusions(study, given):  # the pages of the others are given to later raters, as by a server
             seen.update(step.page for step in steps)
         answers += given
     told = {
         "raters": count, "seed": seed, **attrs.asdict(world),
-        "answer_at_random": [_name(rater) for rater in np.flatnonzero(people.inattentive).tolist()],
+        "effects": {_name(effect): points for effect, points in world.effects.items()},
+        "answer_at_random": [_rater(rater) for rater in np.flatnonzero(people.inattentive).tolist()],
     }  # fmt: skip
     data = Answered(study=study, answers=answers, simulation=told)
     return data.compared_with(reference)
 
 
-def _name(rater: int) -> str:
+def _rater(rater: int) -> str:
     return f"simulated-{rater + 1:03d}"
 
 
