@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import signal
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ import pytest
 import auditions
 from browsing import AXE, LOOKS, Serving, needs_axe, needs_chromium, opened_browser, until
 from mashkit.audition.candidates import read_output
-from mashkit.audition.store import Store
+from mashkit.audition.store import DATABASE, Store
 from mashkit.cli import main
 from mashkit.types import MashupPlan, Role
 
@@ -120,6 +122,21 @@ def test_a_person_browses_compares_changes_decides_and_exports(
     page.get_by_label("loudness").check()
     until(page, "document.querySelectorAll('#table thead th').length === 5"
           " && ![...document.querySelectorAll('#table td')].some((one) => one.textContent === '–')")  # fmt: skip
+
+    # Scores of an older version of the scorer are replaced when it is chosen again.
+    shown = "[...document.querySelectorAll('#table td:last-child')].map((one) => one.textContent).join()"
+    today = page.evaluate(shown)
+    with contextlib.closing(sqlite3.connect(next(out.rglob(DATABASE)))) as database, database:
+        database.execute("UPDATE scores SET version = 'older', score = json_set(score, '$.value', 0.123)"
+                         " WHERE scorer = 'loudness'")  # fmt: skip
+    page.reload()
+    page.wait_for_selector("html[data-ready]")
+    person.ready()
+    assert "0.123" in page.evaluate(shown)
+    page.click("#scorers summary")
+    page.get_by_role("checkbox", name="loudness").uncheck()
+    page.get_by_role("checkbox", name="loudness").check()
+    until(page, f"{shown} === {today!r}")
 
     # A/B: the second mashup against the first, at one position.
     person.press("c", "j")

@@ -17,7 +17,7 @@ const STEPS = ["beats", "bars", "semitones", "gain_db"];
 const LABELS = { beats: "beat", bars: "bar", semitones: "key", gain_db: "gain" };
 const DECIDED = ["all", "open", "keep", "reject", "stars", "changed"];
 
-let data = { candidates: [], decisions: {}, scores: {}, jobs: [], broken: [] };
+let data = { candidates: [], decisions: {}, scores: {}, stored_scorers: [], jobs: [], broken: [] };
 let scorers = [];
 let rows = ROWS;
 let sorting = { column: "number", down: false };
@@ -167,7 +167,9 @@ async function chooseScorer(name, on, complete) {
   else shownScorers.delete(name);
   if (!on && sorting.column === name) sorting = { column: "number", down: false };
   showList();
-  if (!on || complete) return;
+  // Stored scores may be of an older version or model: the server scores again what is not of today's.
+  const stored = data.stored_scorers.includes(name) && scorers.some((one) => one.name === name);
+  if (!on || (complete && !stored)) return;
   try {
     data.jobs = await order("/api/score", { scorer: name });
     showJobs();
