@@ -75,6 +75,14 @@ def test_one_channel_is_that_of_librosa(speed: float) -> None:
     assert np.abs(stretched - theirs).max() < 1e-6
 
 
+@pytest.mark.parametrize(("frames", "speed"), [(15_616, 1.15), (33_280, 1.15)])
+def test_steps_that_end_on_the_last_frame_by_rounding(frames: int, speed: float) -> None:
+    # The sound has 70 frames of spectra, and 60 × 1.15 is 69, their last frame, which has no next one. np.arange tests
+    # its end in floating point, and gives that step, too.
+    audio = Audio(signals.noise(3.0, channels=1).samples[:, :frames], signals.SAMPLE_RATE)
+    assert LibrosaStretcher().stretch(audio, speed=speed).frames == round(frames / speed)
+
+
 @pytest.mark.parametrize("side", [0.0, 0.1, 0.5])
 @pytest.mark.parametrize(("speed", "semitones"), [(0.9, 0.0), (1.25, 0.0), (1.0, 2.0)])
 def test_the_stereo_image_is_kept(side: float, speed: float, semitones: float) -> None:

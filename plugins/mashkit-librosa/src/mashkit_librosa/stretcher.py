@@ -60,7 +60,9 @@ def _stretched(samples: Samples, n_fft: int, speed: float) -> npt.NDArray[np.flo
     """
     # Double precision, because the vocoder multiplies turns: float32 rounding would drown a 3 kHz tone within a minute.
     spectra = librosa.stft(samples.astype(np.float64), n_fft=n_fft)
-    steps = np.arange(0, spectra.shape[-1] - 1, speed)
+    last_step = spectra.shape[-1] - 1
+    steps = np.arange(0, last_step, speed)
+    steps = steps[steps < last_step]  # because rounding may put a step on the end, where no frame follows
     made = np.empty((*spectra.shape[:-1], len(steps)), spectra.dtype)
     turn = np.ones(spectra.shape[-2], spectra.dtype)
     last = spectra[..., 0]
