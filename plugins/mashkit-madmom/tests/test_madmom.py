@@ -237,6 +237,9 @@ def test_noise_floor_has_no_answer(analyzer: MadmomAnalyzer) -> None:
     [
         {"beats_per_bar": ()},
         {"beats_per_bar": (0, 4)},
+        {"beats_per_bar": 1},
+        {"beats_per_bar": True},
+        {"beats_per_bar": (True, 4)},
         {"beats_per_bar": (3.5,)},
         {"min_bpm": 10},
         {"max_bpm": 500},

@@ -58,7 +58,8 @@ class MadmomAnalyzer(Analyzer):
     Parameters
     ----------
     beats_per_bar : int or iterable of int
-        Bar lengths to choose from, beats, each ≥ 1. The bar model tracks lengths of up to four together with the beats,
+        Bar lengths to choose from, beats, each ≥ 2: in bars of one beat all beats are alike, and no place to compare
+        them with is left. The bar model tracks lengths of up to four together with the beats,
         as madmom does. A longer bar is chosen only if the probabilities at the beats found clearly repeat with its
         length, because the bar model itself would take four times as long as the rest of the analysis. If all given
         lengths are above four, the bar model tracks them.
@@ -74,7 +75,7 @@ class MadmomAnalyzer(Analyzer):
     beats_per_bar: tuple[int, ...] = attrs.field(
         default=(3, 4, 5, 6, 7),
         converter=_bar_lengths,
-        validator=[attrs.validators.min_len(1), attrs.validators.deep_iterable(whole(1))],
+        validator=[attrs.validators.min_len(1), attrs.validators.deep_iterable(whole(2))],
     )
     min_bpm: float = attrs.field(default=55.0, converter=float, validator=_IN_TEMPO_RANGE)
     max_bpm: float = attrs.field(default=215.0, converter=float, validator=_IN_TEMPO_RANGE)

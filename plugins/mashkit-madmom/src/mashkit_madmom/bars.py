@@ -65,7 +65,7 @@ def standard_odds(probability: Floats) -> Floats | None:
 
 
 def correlation(odds: Floats, length: int) -> tuple[float, Flags]:
-    """Return the correlation of the odds with bars of ``length`` beats, and which beats begin these bars.
+    """Return the correlation of the odds with bars of ``length`` ≥ 2 beats, and which beats begin these bars.
 
     Dynamic programming finds the best way to count bars through the beats; the count may start again where this gains
     more than it costs.
