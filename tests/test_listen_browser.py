@@ -250,6 +250,46 @@ def test_a_closed_browser_and_two_tabs_lose_and_double_nothing(browser: Any, ser
 
 
 @pytest.mark.slow
+def test_what_was_heard_of_one_page_does_not_count_for_the_next(browser: Any, tmp_path: Path) -> None:
+    study = studies.custom(tmp_path, pages=2, protocol={"headphones": False, "level": False}, training=0)
+    server = Server(tmp_path / "study")
+    try:
+        person = Participant(browser, server.links[0], study)
+        first: list[str] = []
+        held: list[Any] = []
+
+        def pass_first(route: Any) -> None:
+            name = route.request.url.rpartition("/")[2]
+            if len(first) < 2:
+                first.append(name)
+            if name in first:
+                route.continue_()
+            else:
+                held.append(route)
+
+        person.page.route("**/sound/*", pass_first)
+        person.heading()
+        person.consent()
+        person.listen()
+        person.rate(3)
+        person.next()
+        person.page.check("input[name=heard][value=no]")  # before a sound of the second page is there
+        person.page.wait_for_timeout(500)
+        state = person.state()
+        assert len(held) == 2
+        assert state["draft"]["heard"] is False
+        assert set(state["draft"]["played"].values()) == {0}
+        person.page.unroute("**/sound/*")
+        person.page.reload()
+        person.page.wait_for_selector(".player button:not([disabled])", timeout=20_000)
+        person.page.wait_for_timeout(300)
+        assert person.page.locator(".sample fieldset[disabled]").count() == 2  # neither can be rated unheard
+        person.context.close()
+    finally:
+        server.close()
+
+
+@pytest.mark.slow
 def test_a_server_that_is_away_for_a_while_costs_no_answer(browser: Any, tmp_path: Path) -> None:
     study = studies.custom(tmp_path, pages=2, protocol={"headphones": False, "level": False}, training=0)
     server = Server(tmp_path / "study")

@@ -86,6 +86,7 @@ class Pair {
     this.preference = state.asks === "preference";
     this.given = { ratings: {}, heard: null, preferred: null, played: {}, ...state.draft };
     for (const sample of this.samples) this.given.ratings[sample] ??= {};
+    this.earlier = this.samples.map((sample) => Number(this.given.played?.[sample]) || 0); // before the page was loaded again
     this.began = performance.now();
     this.groups = [];
     this.ready = false;
@@ -163,7 +164,6 @@ class Pair {
       const buffers = await Promise.all(this.samples.map(sound));
       if (page !== this) return;
       player.load(buffers);
-      this.earlier = this.samples.map((sample) => Number(this.given.played?.[sample]) || 0);
       this.ready = true;
       this.playButton.disabled = this.slider.disabled = false;
       keepOnly([...this.samples, ...(state.next_samples ?? [])]);
@@ -178,8 +178,9 @@ class Pair {
     if (this.ready) player.toggle();
   }
 
+  // Until this page's sounds are loaded, the player counts those of the page before.
   heardSeconds(index) {
-    return (this.earlier?.[index] ?? 0) + (player.played[index] ?? 0);
+    return this.earlier[index] + (this.ready ? player.played[index] : 0);
   }
 
   mustHear(index) {
