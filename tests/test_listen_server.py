@@ -26,7 +26,7 @@ import attrs
 import pytest
 
 import studies
-from mashkit.errors import OutputError, UsageError
+from mashkit.errors import MashkitError, OutputError, UsageError
 from mashkit.listen.answers import NotSaved, Store
 from mashkit.listen.records import HEARD, PREFERRED, QUESTIONS, PageKind
 from mashkit.listen.study import Study, StudyError, load
@@ -36,7 +36,7 @@ pytest.importorskip("starlette", reason="the extra listen is not installed")
 from starlette.testclient import TestClient
 
 from mashkit.listen.links import Links
-from mashkit.listen.server import Options, Rate, application, only_server, require_token
+from mashkit.listen.server import Options, Rate, application, listening, only_server, require_token
 from mashkit.listen.writer import Writer
 
 pytestmark = pytest.mark.whole  # a server, with whole studies
@@ -468,9 +468,14 @@ def test_a_public_address_wants_a_token_and_no_third_name_is_served(
     monkeypatch.setattr(serving, "run", ask)
     with pytest.raises(UsageError, match=r"--public-url .* without --admin-token"):
         serving.serve(folder, public_url="https://study.example.org")
-    for wrong in ("study.example.org", "https://", "https://[bad", "ftp://study.example.org"):
+    for wrong in ("study.example.org", "https://", "https://[bad", "ftp://study.example.org", "https://a.org:70000"):
         with pytest.raises(UsageError, match="give the whole address"):
             serving.serve(folder, public_url=wrong, admin_token=TOKEN)
+    for more in ("/listen", "/listen/", "?a=b", "/?", "#there"):
+        with pytest.raises(UsageError, match=r"has more than a name .*: https://study.example.org:8443\)"):
+            serving.serve(folder, public_url=f"https://study.example.org:8443{more}", admin_token=TOKEN)
+    with pytest.raises(UsageError, match=r"has more than a name .*: https://study.example.org\)"):
+        serving.serve(folder, public_url="https://me:secret@study.example.org", admin_token=TOKEN)
     assert not seen
     none = {"study.example.org": 421, "xn--bung-zra.org": 421, "evil.example": 421}
     local = {**none, "127.0.0.1:8765": 200, "localhost": 200, "progress": 200}
@@ -480,6 +485,13 @@ def test_a_public_address_wants_a_token_and_no_third_name_is_served(
     assert seen == {**local, "xn--bung-zra.org": 200, "progress": 401}
     serving.serve(folder)
     assert seen == local
+
+
+def test_a_port_that_is_none_is_no_other_port() -> None:
+    with pytest.raises(MashkitError, match=r"cannot listen at .*:99999"):
+        listening("127.0.0.1", 99_999)
+    with listening("127.0.0.1", 0) as one, pytest.raises(MashkitError, match="choose another --host or --port"):
+        listening("127.0.0.1", one.getsockname()[1])
 
 
 def test_an_unforeseen_error_of_one_request_costs_no_other(case: Callable[..., Case]) -> None:

@@ -18,6 +18,7 @@ from mashkit.audio.files import load as load_sound
 from mashkit.audio.files import save
 from mashkit.audio.levels import loudness
 from mashkit.cli import main
+from mashkit.cli.actions import port
 from mashkit.errors import CatalogError, MashkitError, UsageError
 from mashkit.listen import designs, exclusions, sequences, stimuli, texts
 from mashkit.listen.designs import Candidate, Layout
@@ -621,6 +622,20 @@ def test_wrong_usage_has_its_status_and_names_the_argument(
     assert main(["listen", *arguments]) == 2
     assert re.search(said, capsys.readouterr().err)
     assert not Path("x").exists()
+
+
+@pytest.mark.parametrize("words", [("listen", "serve", "study"), ("audition", "out")])
+def test_a_port_that_cannot_be_is_told_with_those_that_can(
+    words: Sequence[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for wrong in ("65536", "99999", "-1"):
+        with pytest.raises(SystemExit) as stopped:
+            main([*words, "--port", wrong])
+        assert stopped.value.code == 2
+        told = capsys.readouterr().err
+        assert "--port" in told
+        assert wrong in told
+    assert port("65535") == 65_535
 
 
 def test_wishes_that_cannot_be_are_told_before_any_song_is_read(

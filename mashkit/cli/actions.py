@@ -110,6 +110,14 @@ def whole(text: str) -> int:
     return value
 
 
+def port(text: str) -> int:
+    """Read the number of a port; 0 is any that is free (argparse's ``type``)."""
+    value = whole(text)
+    if value > 65_535:
+        raise argparse.ArgumentTypeError(f"{text} is not a port: they go from 0 to 65535")
+    return value
+
+
 def add_components(made: argparse.ArgumentParser, *kinds: str) -> None:
     """Let a command choose components of these kinds, and their options."""
     for kind in kinds:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mashkit.cli.actions import Commands, add_collection, add_command, add_components, add_drawing, whole
+from mashkit.cli.actions import Commands, add_collection, add_command, add_components, add_drawing, port
 from mashkit.cli.status import DONE
 from mashkit.paths import path_text
 
@@ -34,7 +34,7 @@ def add_parser(commands: Commands) -> None:
     )  # fmt: skip
     audition.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="export: where to write")
     audition.add_argument(
-        "--port", type=whole, default=PORT, help="the next free one if it is taken; 0 for any; default: %(default)s"
+        "--port", type=port, default=PORT, help="the next free one if it is taken; 0 for any; default: %(default)s"
     )
     audition.add_argument(
         "--score", action="append", default=[], metavar="NAME", help="also score with this scorer; repeatable"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mashkit.cli import listen_reports
-from mashkit.cli.actions import Commands, Run, add_actions, add_collection, add_components, positive, whole
+from mashkit.cli.actions import Commands, Run, add_actions, add_collection, add_components, port, positive, whole
 from mashkit.cli.status import DONE
 from mashkit.paths import path_text
 
@@ -96,7 +96,7 @@ def _add_serve(action: Callable[[str, str, Run], argparse.ArgumentParser]) -> No
     serve = action("serve", "Serve a study to raters.", _serve)
     serve.add_argument("study", type=Path, help="folder that `mashkit listen new` made")
     serve.add_argument("--host", default="127.0.0.1", help="the server's address; default: %(default)s, this machine")
-    serve.add_argument("--port", type=whole, default=PORT, help="0 takes any free port; default: %(default)s")
+    serve.add_argument("--port", type=port, default=PORT, help="0 takes any free port; default: %(default)s")
     serve.add_argument(
         "--admin-token", metavar="TEXT", help=f"for the admin page; default: environment {TOKEN_VARIABLE}"
     )

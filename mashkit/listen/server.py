@@ -518,7 +518,7 @@ def names_of(host: str, public_url: str) -> tuple[str, ...]:
     Raises
     ------
     UsageError
-        If the public URL has no name.
+        If the public URL has no name, or more than a name and a port.
     """
     own = (*LOOPBACK_NAMES, host.lower())
     if not public_url:
@@ -527,10 +527,18 @@ def names_of(host: str, public_url: str) -> tuple[str, ...]:
         given = urlsplit(public_url)
         # Browsers send a name with other letters than English ones in this form.
         public = (given.hostname or "").encode("idna").decode() if given.scheme in ("http", "https") else ""
+        port = given.port  # a ValueError if it is none
     except ValueError:
         public = ""
     if not public:
         raise UsageError(f"--public-url {public_url}", "give the whole address, as https://study.example.org")
+    if given.path.strip("/") or "?" in public_url or "#" in public_url or "@" in given.netloc:
+        name = f"[{given.hostname}]" if ":" in public else given.hostname
+        raise UsageError(
+            f"--public-url {public_url} has more than a name",
+            "the pages lead to the root of the server, so give it a name of its own: "
+            f"{given.scheme}://{name}{'' if port is None else f':{port}'}",
+        )
     return public, *own
 
 
@@ -571,11 +579,12 @@ def listening(host: str, port: int) -> socket.socket:
         If the address is not this machine's, or the port is taken.
     """
     try:
-        family, kind, number, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        # Not with the port, because a number that is too large would become another one there.
+        family, kind, number, _, found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
         with contextlib.ExitStack() as stack:  # closes the socket if the port is taken
             made = stack.enter_context(socket.socket(family, kind, number))
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            made.bind(address)
+            made.bind((found[0], port, *found[2:]))
             stack.pop_all()
     except (OSError, OverflowError) as error:
         raise MashkitError(f"cannot listen at {host}:{port}: {error}", "choose another --host or --port") from error
