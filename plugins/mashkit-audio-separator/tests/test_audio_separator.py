@@ -82,6 +82,43 @@ def test_what_a_configuration_says(tmp_path: Path) -> None:
     assert backing.info.provides == {"vocals", "other"}
 
 
+@pytest.mark.parametrize(
+    ("instruments", "target", "provides"),
+    [
+        (["vocals", "drums", "bass", "other"], "vocals", {"vocals", "other"}),
+        (["drums", "bass", "other", "vocals"], "vocals", {"vocals", "other"}),
+        (["Vocals", "Instrumental"], "Instrumental", {"vocals", "other"}),
+        (["vocals", "drums", "bass", "other"], "other", {"other"}),
+        (["other"], "other", {"other"}),
+    ],
+)
+def test_a_target_is_the_one_stem_and_the_rest_has_a_name_where_there_is_one(
+    tmp_path: Path, instruments: list[str], target: str, provides: set[str]
+) -> None:
+    path = write(tmp_path, "own", ROFORMER, instruments=instruments, target_instrument=target)
+    assert AudioSeparator(model=path).info.provides == provides
+
+
+@pytest.mark.parametrize(
+    ("section", "entry", "value", "said"),
+    [
+        ("inference", "dim_t", None, "inference.dim_t is None"),
+        ("inference", "dim_t", ..., "has no inference.dim_t"),
+        ("inference", "dim_t", 1, "inference.dim_t is 1"),
+        ("audio", "sample_rate", None, "audio.sample_rate is None"),
+        ("audio", "sample_rate", "44.1k", "audio.sample_rate is '44.1k'"),
+        ("model", "stft_hop_length", -1, "model.stft_hop_length is -1"),
+        ("training", "target_instrument", "dry", "stems dry are none that mashkit knows"),
+    ],
+)
+def test_an_entry_that_is_missing_or_wrong_is_named(
+    tmp_path: Path, section: str, entry: str, value: Any, said: str
+) -> None:
+    changed = {name: one for name, one in {**ROFORMER[section], entry: value}.items() if one is not ...}
+    with pytest.raises(ComponentUnavailable, match=f"own.yaml: {said}"):
+        AudioSeparator(model=write(tmp_path, "own", {**ROFORMER, section: changed}))
+
+
 def test_no_policy_on_licences_lets_it_in() -> None:
     assert SEPARATOR.weights_license == "unknown"
     assert not fits(SEPARATOR.weights_license, "permissive")
@@ -163,6 +200,24 @@ def test_stems_are_those_of_audio_separator(models: Path, model: str) -> None:
     stems = component._separate(mix).stems
     for name, samples in golden.items():
         np.testing.assert_allclose(stems[component._files.names[name]].samples, samples, atol=1e-5)
+
+
+@backend
+@pytest.mark.parametrize(
+    ("instruments", "target"),
+    [(["drums", "bass", "other", "vocals"], "vocals"), (["Vocals", "Instrumental"], "vocals")],
+)
+def test_the_target_is_what_the_network_gives(
+    models: Path, tmp_path: Path, instruments: list[str], target: str
+) -> None:
+    mix = band(4.0)
+    path = write(tmp_path, "own", ROFORMER, instruments=instruments, target_instrument=target)
+    path.write_bytes((models / "roformer.ckpt").read_bytes())
+    due = AudioSeparator(model=models / "roformer.ckpt").separate(mix).stems
+    found = AudioSeparator(model=path).separate(mix).stems
+    assert set(found) == {"vocals", "other"}
+    for name, stem in due.items():
+        np.testing.assert_allclose(found[name].samples, stem.samples, atol=1e-6)
 
 
 @backend

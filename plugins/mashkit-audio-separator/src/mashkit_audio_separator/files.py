@@ -50,7 +50,7 @@ class Model:
         Raises
         ------
         ComponentUnavailable
-            If a file is missing, or the configuration is none of a RoFormer or an MDX23C.
+            If a file is missing, or the configuration is none of a RoFormer or an MDX23C, or lacks an entry.
         """
         if checkpoint is None:
             raise ComponentUnavailable(
@@ -71,6 +71,8 @@ class Model:
                 f"{configuration}: is no configuration of a RoFormer or an MDX23C", f"it has {', '.join(sections)}"
             )
         model = cls(checkpoint, configuration, settings)
+        # Looked at here, because the backend would fail at a wrong entry only when it separates.
+        _ = model.sample_rate, model.chunk, model.given
         if not model.instruments or len(set(model.names.values())) != len(model.names):
             raise ComponentUnavailable(
                 f"{configuration}: its stems are {', '.join(model.instruments) or 'not named'}", "use another model"
@@ -79,8 +81,14 @@ class Model:
 
     @property
     def instruments(self) -> tuple[str, ...]:
-        """The configuration's names of the stems."""
+        """The configuration's names of the stems that the network was trained with."""
         return tuple(map(str, self.settings["training"].get("instruments") or ()))
+
+    @property
+    def target(self) -> str | None:
+        """The configuration's name of the one stem that the network gives; None if it gives all."""
+        target = self.settings["training"].get("target_instrument")
+        return str(target) if target else None
 
     @property
     def names(self) -> dict[str, str]:
@@ -91,7 +99,8 @@ class Model:
         ComponentUnavailable
             If mashkit has no name for one: a model against reverberation, for example, is no separator.
         """
-        unknown = [name for name in self.instruments if name.lower() not in STEMS]
+        named = dict.fromkeys([*self.instruments, *([self.target] if self.target else [])])
+        unknown = [name for name in named if name.lower() not in STEMS]
         if unknown:
             raise ComponentUnavailable(
                 f"{self.configuration}: stems {', '.join(unknown)} are none that mashkit knows",
@@ -100,15 +109,42 @@ class Model:
         return {name: STEMS[name.lower()] for name in self.instruments}
 
     @property
+    def given(self) -> tuple[str, ...]:
+        """The stems that the network gives, by mashkit's names."""
+        names = self.names
+        return (STEMS[self.target.lower()],) if self.target else tuple(names.values())
+
+    @property
+    def rest(self) -> str | None:
+        """The mix without the one stem that the network gives, by mashkit's name; None if there is no such name.
+
+        It is the second of two instruments, and else "other".
+        """
+        if len(self.given) > 1:
+            return None
+        others = set(self.names.values()).difference(self.given)
+        rest = others.pop() if len(others) == 1 else "other"
+        return None if rest in self.given else rest
+
+    @property
     def sample_rate(self) -> int:
         """Hz."""
-        return int(self.settings["audio"].get("sample_rate", 44_100))
+        return self._whole("audio", "sample_rate", 1, default=44_100)
 
     @property
     def chunk(self) -> int:
         """Samples that the network hears at once."""
-        hop = self.settings["model"].get("stft_hop_length") or self.settings["audio"]["hop_length"]
-        return int(hop) * (int(self.settings["inference"]["dim_t"]) - 1)
+        hop = "model", "stft_hop_length"
+        if not self.settings["model"].get("stft_hop_length"):
+            hop = "audio", "hop_length"
+        return self._whole(*hop, 1) * (self._whole("inference", "dim_t", 2) - 1)
+
+    def _whole(self, section: str, entry: str, least: int, *, default: int | None = None) -> int:
+        value = self.settings[section].get(entry, default)
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            said = f"{section}.{entry} is {value!r}" if entry in self.settings[section] else f"has no {section}.{entry}"
+            raise ComponentUnavailable(f"{self.configuration}: {said}", f"write a whole number from {least} on there")
+        return value
 
     def hashes(self) -> dict[str, str]:
         """Return file name → sha256 of both files."""

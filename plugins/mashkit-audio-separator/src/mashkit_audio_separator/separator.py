@@ -65,9 +65,8 @@ class AudioSeparator(OnDevice, Separator):
     @property
     def info(self) -> ComponentInfo:  # type: ignore[override]  # what it provides depends on the model
         """The registered card, with the stems of the model."""
-        names = self._files.names
-        # A model of one stem gives the rest of the mix as the other.
-        return attrs.evolve(SEPARATOR, provides=set(names.values()) | ({"other"} if len(names) == 1 else set()))
+        rest = self._files.rest
+        return attrs.evolve(SEPARATOR, provides={*self._files.given, *([rest] if rest else [])})
 
     def weights(self) -> Mapping[str, str]:
         """Return checkpoint and configuration with their hashes."""
@@ -108,12 +107,14 @@ class AudioSeparator(OnDevice, Separator):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of calls of torch that will change
             made = self._backend.demix(mix=heard, override_model_segment_size=False)
-        if not isinstance(made, dict):  # a model of one stem that names no target
-            made = {self._files.instruments[0]: made}
-        names = self._files.names
-        stems = {names[name]: np.asarray(stem, np.float32) for name, stem in made.items() if name in names}
-        if "other" not in stems and "other" in self.info.provides:
-            stems["other"] = heard - sum(stems.values())
+        names, given, rest = self._files.names, self._files.given, self._files.rest
+        if len(given) == 1:
+            # One stem is returned bare, or first and under the name of an instrument that need not be the target.
+            made = {given[0]: next(iter(made.values())) if isinstance(made, dict) else made}
+            names = {given[0]: given[0]}
+        stems = {names[name]: np.asarray(stem, np.float32) for name, stem in made.items()}
+        if rest:
+            stems[rest] = heard - sum(stems.values())
         return stems
 
 
