@@ -165,6 +165,7 @@ def test_the_same_stems_every_time_and_in_every_instance(models: Path) -> None:
         {"overlap": 1.0},
         {"overlap": -0.1},
         {"segment_s": 0},
+        {"segment_s": float("inf")},
         {"trusted_sha256": "abc"},
         {"model": 3},
     ],

@@ -132,10 +132,55 @@ def test_a_folder_without_the_weights(tmp_path: Path) -> None:
     assert str(tmp_path) in error.problem
 
 
-@pytest.mark.parametrize("text", ["models: [", "[1, 2]", "models: []", "models: [1]"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "models: [",
+        "[1, 2]",
+        "models: []",
+        "models: [1]",
+        "models: mine",
+        "models: [mine]\nweights: abc",
+        "models: [mine]\nweights: [1, 1, 1, 1]",
+        "models: [mine]\nweights: [[1, 1, 1, 1], [1, 1, 1, 1]]",
+        "models: [mine]\nweights: [[1, 1, 1, one]]",
+        "models: [mine]\nweights: [[1, 1, 1, .nan]]",
+        "models: [mine]\nsegment: long",
+        "models: [mine]\nsegment: 0",
+        "models: [mine]\nsegment: .inf",
+    ],
+)
 def test_a_bag_that_is_none(tmp_path: Path, text: str) -> None:
     (tmp_path / "mine.yaml").write_text(text)
-    assert "mine.yaml" in refused(folder=tmp_path, model="mine").problem
+    with pytest.raises(ComponentUnavailable, match=r"mine\.yaml") as raised:
+        create(folder=tmp_path, model="mine")
+    assert raised.value.fix
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("models: [shares]\nweights: [[1, 1]]", "weights [1, 1] are for 2 sources"),
+        ("models: [shares, six]", "different sources"),
+        ("models: [shares, slow]", "different sample rates, 44100 and 22050"),
+    ],
+)
+def test_a_bag_that_its_models_do_not_fit(models: Path, tmp_path: Path, text: str, said: str) -> None:
+    for path in [*models.glob("shares-*.th"), *models.glob("six-*.th")]:
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    disk.save_th(tmp_path, "slow", disk.package(Demucs(disk.SOURCES, channels=8, depth=1, samplerate=22_050)))
+    (tmp_path / "mine.yaml").write_text(text)
+    problem = refused(folder=tmp_path, model="mine").problem
+    assert "mine.yaml" in problem
+    assert said in problem
+
+
+def test_a_bag_may_name_a_model_twice(models: Path, tmp_path: Path) -> None:
+    for path in models.glob("shares-*.th"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "mine.yaml").write_text("models: [shares, shares]\nweights: [[1, 0, 1, 1], [1, 1, 1, 0]]\n")
+    mix = signals.noise(0.2)
+    assert_share(create(folder=tmp_path, model="mine").separate(mix).stems["bass"], 0.3, mix)
 
 
 # ------------------------------------------------------------------------------------------------------------- read

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,9 @@ from mashkit.types import STEM_NAMES, Audio, StemSet
 from mashkit_demucs import SEPARATOR
 from mashkit_demucs.files import FILES, TRAINED_ON_TEST_SONGS
 from mashkit_demucs.segments import separate
-from mashkit_demucs.weights import Recipe, find, load
+from mashkit_demucs.weights import LEAST_SEGMENT_S, Recipe, find, load
+
+_SEGMENT = attrs.validators.and_(attrs.validators.ge(LEAST_SEGMENT_S), attrs.validators.lt(math.inf))
 
 SIX_STEMS = SEPARATOR.provides | {"guitar", "piano"}
 """The stems of htdemucs_6s."""
@@ -81,7 +84,7 @@ class DemucsSeparator(OnDevice, Separator):
     device: str = attrs.field(default="cpu", converter=known_device, metadata=DEVICE)
     shifts: int = attrs.field(default=0, validator=whole(0))
     seed: int = attrs.field(default=0, validator=whole(0))
-    segment_s: float | None = attrs.field(default=None, validator=attrs.validators.optional(attrs.validators.ge(0.01)))
+    segment_s: float | None = attrs.field(default=None, validator=attrs.validators.optional(_SEGMENT))
     overlap: float = attrs.field(
         default=0.25, validator=[attrs.validators.ge(0), attrs.validators.lt(1)]
     )  # demucs's own default

@@ -7,6 +7,7 @@ module does none of these.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Collection, Mapping, Sequence
 from fractions import Fraction
 from importlib.util import find_spec
@@ -30,6 +31,7 @@ from safetensors import SafetensorError, safe_open
 from mashkit.errors import ComponentUnavailable
 from mashkit.models import file_sha256, models_folder
 from mashkit.networks.checkpoints import read_pickled
+from mashkit.paths import path_text
 from mashkit_demucs.files import FILES
 
 ARCHITECTURES: dict[str, type[Any]] = {
@@ -37,6 +39,9 @@ ARCHITECTURES: dict[str, type[Any]] = {
 }
 """Classes that a checkpoint may name: import path → class."""
 
+
+LEAST_SEGMENT_S = 0.01
+"""Shortest segment, seconds (ours)."""
 
 _OFFICIAL = {name.partition("-")[0]: name for _, names in FILES.values() for name in names}
 
@@ -52,7 +57,7 @@ class Recipe:
     weights : sequence of sequence of float, optional
         Weight of each model in each source; by default all are equal.
     segment : float, optional
-        Segment length in seconds, in place of the models' own.
+        Segment length in seconds, :data:`LEAST_SEGMENT_S` or more, in place of the models' own.
     bag : Path, optional
         The .yaml that defines the bag, unless it is demucs's own.
     """
@@ -106,7 +111,8 @@ def find(model: str, folder: Path | None) -> Recipe:
             if folder is None
             else "put the files there, or check the options model and folder",
         )
-    files = tuple(path for path in found.values() if path is not None)
+    # A bag may name a model twice, with a row of weights each.
+    files = tuple(path for signature in bag["models"] if (path := found[signature]) is not None)
     return Recipe(files, bag.get("weights"), bag.get("segment"), local)
 
 
@@ -116,9 +122,32 @@ def _read_bag(path: Path) -> Mapping[str, Any]:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ComponentUnavailable(f"{path}: cannot be read as a bag of models: {error}", "write it again") from error
     models = bag.get("models") if isinstance(bag, dict) else None
-    if not models or not all(isinstance(name, str) for name in models):
+    if not isinstance(models, list) or not models or not all(isinstance(name, str) for name in models):
         raise ComponentUnavailable(f"{path}: names no models", 'write e.g. `models: ["955717e8"]`')
+    weights, segment = bag.get("weights"), bag.get("segment")
+    if weights is not None and not _is_table(weights, len(models)):
+        raise ComponentUnavailable(
+            f"{path}: weights are {weights!r}",
+            f"write {len(models)} rows, one for each model, each of a number for each source; or leave weights out",
+        )
+    if segment is not None and not (_is_number(segment) and segment >= LEAST_SEGMENT_S):
+        raise ComponentUnavailable(
+            f"{path}: segment is {segment!r}", f"write seconds, {LEAST_SEGMENT_S:g} or more, or leave segment out"
+        )
     return dict(bag)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_table(value: object, rows: int) -> bool:
+    """Return whether a value is a list of so many lists of numbers."""
+    return (
+        isinstance(value, list)
+        and len(value) == rows
+        and all(isinstance(row, list) and all(map(_is_number, row)) for row in value)
+    )
 
 
 def _file_names(signature: str) -> str:
@@ -164,18 +193,36 @@ def load(recipe: Recipe, trusted_sha256: Collection[str] = ()) -> BagOfModels:
     Raises
     ------
     ComponentUnavailable
-        If a file differs from its name's checksum, needs code to be run, or lacks the weights of its architecture.
+        If a file differs from its name's checksum, needs code to be run, or lacks the weights of its architecture, or
+        if the models do not belong together.
     """
     # A forked generator, because the models draw initial weights, and the caller's generator must not change.
     with torch.random.fork_rng(devices=[]):
         models = [_load_model(path, trusted_sha256) for path in recipe.files]
+    names = path_text(recipe.bag) if recipe.bag else ", ".join(path.name for path in recipe.files)
+    _check_alike(names, models, recipe.weights)
     bag = BagOfModels(models, recipe.weights, recipe.segment)  # type: ignore[arg-type]
     unheard = [name for k, name in enumerate(bag.sources) if sum(weights[k] for weights in bag.weights) <= 0]
     if unheard or bag.audio_channels != 2:
-        names = ", ".join(path.name for path in recipe.files)
         fault = f"no model is for {unheard[0]}" if unheard else f"the models take {bag.audio_channels} channels, not 2"
         raise ComponentUnavailable(f"{names}: {fault}", "use another model")
     return bag.eval().requires_grad_(False)
+
+
+def _check_alike(names: str, models: Sequence[Any], weights: Sequence[Sequence[float]] | None) -> None:
+    """Refuse what a bag cannot be made of: models that differ, or rows of weights of another length."""
+    for name, about in (("sources", "sources"), ("samplerate", "sample rates"), ("audio_channels", "channels")):
+        first, *others = (getattr(model, name) for model in models)
+        for other in others:
+            if other != first:
+                raise ComponentUnavailable(f"{names}: models of different {about}, {first} and {other}", "use others")
+    sources = models[0].sources
+    for row in weights or ():
+        if len(row) != len(sources):
+            raise ComponentUnavailable(
+                f"{names}: weights {list(row)} are for {len(row)} sources",
+                f"write one for each of {', '.join(sources)}",
+            )
 
 
 def _load_model(path: Path, trusted_sha256: Collection[str]) -> Any:
