@@ -440,6 +440,10 @@ def test_the_same_seed_makes_the_same_study(frozen: Path, tmp_path: Path) -> Non
         ("page,file,system,vocal\np,sound-0.wav,s,v\np,sound-1.wav,t,w\n", "2 samples of 2 vocals"),
         ("page,file,system,vocal,rank\np,sound-0.wav,s,v,best\n", "line 2: rank 'best'"),
         ("page,file,system,vocal,kind\np,sound-0.wav,s,v,trainig\n", "line 2: kind 'trainig'.*'training'"),
+        (
+            "page,file,system,vocal,kind\np,sound-0.wav,s,v,training\nq,sound-0.wav,s,v,\np,sound-1.wav,t,v,\n",
+            "lines 2 and 4: kind 'training' and '' of one page, 'p'",
+        ),
         ("page,file,system,vocal,group\np,sound-0.wav,s,v,Top\n", "line 2: group 'Top'.*'top' or 'bottom'"),
         ("page,file,system,vocal\np,sound-0.wav,check,v\n", "line 2: system 'check'.*another name"),
         ("page,file,system,vocal\np,sound-0.wav, Check,v\n", "line 2: system 'Check'.*another name"),
@@ -500,6 +504,29 @@ def test_a_study_is_never_overwritten(frozen: Path) -> None:
         freeze_table(frozen / "table.csv", Frame(), frozen / "study")
 
 
+def test_a_study_is_made_in_the_current_folder_if_it_is_empty(
+    frozen: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    inside = tmp_path.stat().st_ino
+    (tmp_path / ".part" / "stimuli").mkdir(parents=True)  # of an attempt that was killed
+    words = ["listen", "new", "--task", "custom", "--table", str(frozen / "table.csv"), "-o", "."]
+    assert main(words) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["stimuli", "study.json"]
+    assert tmp_path.stat().st_ino == inside  # the same folder, in which the shell still is
+    assert load(Path()).results
+    assert main(words) == 1
+
+
+def test_a_folder_that_was_there_stays_if_no_study_is_made(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text("page,file,system,vocal\np,nothing.wav,s,v\n")
+    (tmp_path / "study").mkdir()
+    for _ in range(2):
+        with pytest.raises(UsageError, match="no such file"):
+            freeze_table(tmp_path / "table.csv", Frame(), tmp_path / "study")
+        assert list((tmp_path / "study").iterdir()) == []
+
+
 def test_shipped_texts_have_the_papers_questions_and_the_same_names() -> None:
     shipped = texts.shipped()
     assert shipped.keys() == {"de", "en"}
@@ -534,6 +561,36 @@ def test_a_language_can_be_added_if_it_is_whole(tmp_path: Path) -> None:
 
 
 # ------------------------------------------------------------------------------------------------------ mashups
+@pytest.mark.parametrize(("controls", "missed"), [(0, 1.0), (1, 1.0), (4, 1.5), (9, 7 / 4)])
+def test_the_rules_are_for_the_controls_that_a_study_has(tmp_path: Path, controls: int, missed: float) -> None:
+    files = studies.sounds(tmp_path, 4)
+    rows = [f"p,{files[0].name},a,v", f"p,{files[1].name},b,v"]
+    for number in range(controls):
+        rows += [f"n{number},{files[2].name},original,n{number}", f"n{number},{files[3].name},unmatched,n{number}"]
+    (tmp_path / "table.csv").write_text("\n".join(["page,file,system,vocal", *rows]))
+    told: list[str] = []
+    frame = Frame(protocol=Protocol(negatives_per_rater=5, level=False, headphones=False))
+    study = freeze_table(tmp_path / "table.csv", frame, tmp_path / "study", asks=PageKind.PREFERENCE, note=told.append)
+    assert study.rules.most_missed == missed
+    fewer = [f"pages with a control that a rater sees: {controls}, not 5; the study has no more"]
+    assert told == list(study.notes) == (fewer if controls < 5 else [])
+    assert load(tmp_path / "study") == study
+
+
+@pytest.mark.whole
+def test_controls_and_training_pages_that_cannot_be_made_are_told(tmp_path: Path) -> None:
+    source = SyntheticSource([(Key(tonic, "major"), 118.0 + tonic) for tonic in range(3)], bars=14)
+    protocol = Protocol(headphones=False, level=False)
+    wishes = Wishes(task="retrieval", systems=("random",), queries=1, candidates=2, negatives=3, training=4)
+    study = freeze_mashups(Kit(), source, wishes, Frame(seed=1, protocol=protocol), tmp_path / "study")
+    assert (len(study.negatives), len(study.of_kind(PageKind.TRAINING))) == (1, 3)
+    assert set(study.notes) >= {
+        "2 of the 3 pages with a control: no more vocals have one",
+        "1 of the 4 training pages: no more vocals have one",
+        "pages with a control that a rater sees: 1, not 3; the study has no more",
+    }
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("task", ["generation", "retrieval", "preference"])
 def test_a_study_of_mashups_is_frozen(tmp_path: Path, task: str) -> None:
@@ -652,6 +709,25 @@ def test_wishes_that_cannot_be_are_told_before_any_song_is_read(
         words = ["--task", task, "--systems", systems, *more, "-o", str(tmp_path / "x"), str(tmp_path / "song.wav")]
         assert main(["listen", "new", *words]) == 2
         assert said in capsys.readouterr().err
+
+
+def test_what_cannot_be_is_told_before_songs_are_separated(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "song.wav").write_text("no sound: whoever reads it fails otherwise")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("mine")
+    monkeypatch.setattr("mashkit.cli.collection.catalog_of", lambda *_: pytest.fail("songs were read"))
+    for more, status, said in (
+        (("--systems", "amu", "-o", str(tmp_path / "full")), 1, "full is not empty"),
+        (("--systems", "amu", "-o", str(tmp_path / "song.wav")), 1, "song.wav is not empty"),
+        (("--systems", "amu", "-o", str(tmp_path / "song.wav" / "x")), 1, "is a file"),
+        (("--systems", "amu,nosuchscorer", "-o", str(tmp_path / "x")), 2, "nosuchscorer"),
+        (("--systems", "amu", "--analyzer", "key:librosa", "-o", str(tmp_path / "x")), 2, "finds no downbeats"),
+    ):
+        assert main(["listen", "new", "--task", "retrieval", str(tmp_path / "song.wav"), *more]) == status, said
+        assert said in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
 
 
 def test_a_query_that_is_no_clip_is_named_with_its_option(tmp_path: Path) -> None:

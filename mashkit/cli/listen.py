@@ -111,9 +111,9 @@ def _add_serve(action: Callable[[str, str, Run], argparse.ArgumentParser]) -> No
 def _new(arguments: argparse.Namespace) -> int:
     from mashkit.cli.console import printed, say
     from mashkit.cli.progress import ProgressListener
-    from mashkit.listen.freezing import Frame, Wishes, freeze_mashups, freeze_table
+    from mashkit.listen.freezing import CONDITIONS, Frame, Wishes, freeze_mashups, freeze_table, kits_of, require_new
     from mashkit.listen.records import PageKind
-    from mashkit.listen.study import CONTROLS, Protocol, Rules
+    from mashkit.listen.study import CONTROLS, Protocol
     from mashkit.listen.texts import shipped, with_file
 
     custom = arguments.task == "custom"
@@ -142,7 +142,6 @@ def _new(arguments: argparse.Namespace) -> int:
         contact=arguments.contact or "",
         seed=arguments.seed,
         protocol=protocol,
-        rules=Rules.of(asks, protocol),
         texts=texts,
     )
     if custom:
@@ -150,7 +149,7 @@ def _new(arguments: argparse.Namespace) -> int:
     else:
         from mashkit.arguments import parts_of
         from mashkit.cli.collection import catalog_of
-        from mashkit.cli.kits import kinds_for_songs, kit_of, require
+        from mashkit.cli.kits import kinds_for_songs, kit_of, require, require_downbeats
 
         numbers = {name: getattr(arguments, name) for name in ("count", "each", "queries", "candidates", "training")}
         wishes = Wishes(
@@ -160,7 +159,10 @@ def _new(arguments: argparse.Namespace) -> int:
             negatives=controls(arguments.negatives),
             **{name: given for name, given in numbers.items() if given is not None},
         )
+        require_new(arguments.output)
         kit = require(kit_of(arguments), arguments, "generator", "stretcher", *kinds_for_songs(arguments))
+        require_downbeats(kit, arguments, [kit.generator.require_condition(one) for one in CONDITIONS])
+        kits_of(kit, wishes.systems)  # a wrong name is found before songs are separated
         with ProgressListener(kit.registry, quiet=arguments.quiet):
             catalog = catalog_of(kit, arguments, arguments.songs)
             study = freeze_mashups(kit, catalog, wishes, frame, arguments.output, note=say)

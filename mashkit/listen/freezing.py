@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -14,6 +15,7 @@ from typing import Any
 import attrs
 
 from mashkit.arguments import named_text
+from mashkit.atomicfile import require_possible_folder
 from mashkit.audio.files import load
 from mashkit.bench.protocols import songs_in_turn
 from mashkit.conditions import UNMATCHED as UNMATCHED_CONDITIONS
@@ -22,14 +24,30 @@ from mashkit.listen import designs
 from mashkit.listen.designs import Candidate, Layout
 from mashkit.listen.records import PageKind, Sample
 from mashkit.listen.stimuli import Sounds, headphone_trials, level_trials
-from mashkit.listen.study import CHECK, GROUPS, ORIGINAL, STIMULI, UNMATCHED, Protocol, Rules, Study, StudyError, write
+from mashkit.listen.study import (
+    CHECK,
+    GROUPS,
+    ORIGINAL,
+    STIMULI,
+    STUDY_FILE,
+    UNMATCHED,
+    Protocol,
+    Rules,
+    Study,
+    StudyError,
+    write,
+)
 from mashkit.listen.texts import shipped
 from mashkit.mashup import Mashup
-from mashkit.paths import path_text
+from mashkit.paths import exists, is_folder, path_text
 from mashkit.pipeline import Kit, Ranked
 from mashkit.types import Audio, Condition, Role
 
 TASKS = ("generation", "retrieval", "preference", "custom")
+CONDITIONS = (Condition.MATCHED, Condition.ORIGINAL)
+"""Conditions without which there is no study of mashups."""
+_PART = ".part"
+"""Folder inside the study's for what is not finished."""
 
 
 @attrs.frozen(kw_only=True)
@@ -95,14 +113,47 @@ class Wishes:
 
 @attrs.frozen(kw_only=True)
 class Frame:
-    """What surrounds the pages of a study of any task; the parts of :class:`mashkit.listen.study.Study`."""
+    """What surrounds the pages of a study of any task; the parts of :class:`mashkit.listen.study.Study`.
+
+    Without ``rules``, they are those of :meth:`mashkit.listen.study.Rules.of`, for the controls that the study has.
+    """
 
     title: str = "Listening test"
     contact: str = ""
     seed: int = 0
     protocol: Protocol = attrs.field(factory=Protocol)
-    rules: Rules = attrs.field(factory=Rules)
+    rules: Rules | None = None
     texts: Mapping[str, Mapping[str, str]] = attrs.field(factory=dict)
+
+
+def require_new(folder: Path) -> None:
+    """Check the folder of a study before the work.
+
+    Raises
+    ------
+    StudyError
+        If the folder is a file, or holds anything.
+    OutputError
+        If it cannot be made.
+    """
+    # What an attempt that was killed has left is no study.
+    if exists(folder) and (not is_folder(folder) or any(one.name != _PART for one in folder.iterdir())):
+        raise StudyError(f"{path_text(folder)} is not empty", "a study is never changed: name a new folder")
+    require_possible_folder(folder)
+
+
+def kits_of(kit: Kit, systems: Sequence[str]) -> dict[str, Kit]:
+    """Return a kit for each system, with its scorer.
+
+    Raises
+    ------
+    MashkitError
+        If a scorer cannot be used.
+    """
+    kits = {name: Kit(scorer=name, stretcher=kit.stretcher, registry=kit.registry) for name in systems}
+    for one in kits.values():
+        one.require("scorer")
+    return kits
 
 
 def freeze_mashups(
@@ -129,9 +180,7 @@ def freeze_mashups(
     StudyError
         If there are too few candidates for the design.
     """
-    kits = {name: Kit(scorer=name, stretcher=kit.stretcher, registry=kit.registry) for name in wishes.systems}
-    for one in kits.values():
-        one.require("scorer")
+    kits = kits_of(kit, wishes.systems)
     with _Making(folder, frame, note) as making:
         choice = _Choice(kit, kits, catalog, making)
         layout = making.layout
@@ -140,7 +189,7 @@ def freeze_mashups(
             designs.generation(layout, rankings, choice.originals, each=wishes.each)
         else:
             best: dict[str, dict[str, Candidate]] = {}
-            controls: dict[str, Candidate] = {}
+            beside: dict[str, Candidate] = {}
             even = wishes.task == "retrieval" and len(kits) % 2 == 0
             queries = choice.queries(wishes.queries, wishes.vocals)
             if len(queries) < wishes.queries and not wishes.vocals:
@@ -152,18 +201,19 @@ def freeze_mashups(
                     continue
                 best[vocal] = found
                 if control is not None:
-                    controls[vocal] = control
+                    beside[vocal] = control
             if not best:
                 raise StudyError("no query has candidates", "give more songs, or --query")
             if wishes.task == "retrieval":
-                making.tell(designs.retrieval(layout, best, choice.originals, controls))
+                making.tell(designs.retrieval(layout, best, choice.originals, beside))
             else:
                 making.tell(designs.preference(layout, best))
         kind = PageKind.PREFERENCE if wishes.task == "preference" else PageKind.RATING
         used = list(dict.fromkeys(one.vocal for one in layout.samples))
-        designs.controls(layout, kind, choice.some_controls(used, wishes.negatives), choice.originals)
+        controls = choice.some_controls(used, wishes.negatives, "pages with a control")
+        designs.controls(layout, kind, controls, choice.originals)
         spare = [vocal for vocal in choice.all_vocals() if vocal not in used]
-        training = choice.some_controls([*spare, *used], wishes.training)
+        training = choice.some_controls([*spare, *used], wishes.training, "training pages")
         designs.controls(layout, PageKind.TRAINING, training, choice.originals)
         described = {name: dict(one.scorer.described()) for name, one in kits.items()}
         return making.finish(wishes.task, described, choice.starts(), choice.plans())
@@ -190,7 +240,7 @@ def freeze_table(
     with _Making(folder, frame, note) as making:
         layout = making.layout
         pages: dict[str, list[str]] = {}
-        kinds: dict[str, PageKind] = {}
+        kinds = {row["page"]: PageKind(row.get("kind") or asks) for _, row in rows}
         for line, row in rows:
             path = table.parent / row["file"]
             key = path_text(path)
@@ -203,8 +253,6 @@ def freeze_table(
             candidate = Candidate(sound=key, vocal=row["vocal"], song=row.get("song") or row["vocal"])
             made = layout.sample(candidate, row["system"], group=row.get("group") or "", rank=rank)
             pages.setdefault(row["page"], []).append(made)
-            training = (row.get("kind") or "") == PageKind.TRAINING
-            kinds[row["page"]] = PageKind.TRAINING if training else asks
         for name, samples in pages.items():
             vocals = {one.vocal for one in layout.samples if one.id in samples}
             if len(set(samples)) != 2 or len(vocals) != 1:
@@ -265,6 +313,15 @@ def _rows(table: Path) -> list[tuple[int, dict[str, str]]]:
         empty = [name for name in ("page", "file", "system", "vocal") if not row[name]]
         if empty:
             raise StudyError(f"{path_text(table)}, line {line}: no {', '.join(empty)}", "fill the cell")
+    first: dict[str, tuple[int, str]] = {}
+    for line, row in rows:
+        before, kind = first.setdefault(row["page"], (line, row.get("kind", "")))
+        if row.get("kind", "") != kind:
+            raise StudyError(
+                f"{path_text(table)}, lines {before} and {line}: kind {kind!r} and {row['kind']!r} of one page, "
+                f"{row['page']!r}",
+                "write the same kind in both rows",
+            )
     for name, reserved in (("system", (ORIGINAL, UNMATCHED)), ("vocal", ()), ("song", ())):
         _one_spelling(table, rows, name, reserved)
     return rows
@@ -291,13 +348,13 @@ def _one_spelling(
 
 
 class _Making:
-    """A study while it is made, in a folder beside its place, which gets its name when all is written."""
+    """A study while it is made, in a folder inside its own, out of which it is moved when all is written."""
 
     def __init__(self, folder: Path, frame: Frame, note: Callable[[str], object]) -> None:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise StudyError(f"{path_text(folder)} is not empty", "a study is never changed: name a new folder")
+        require_new(folder)
         self._folder, self._frame, self._note = folder, frame, note
-        self._part = folder.with_name(f".{folder.name}.part")
+        self._is_new = not exists(folder)
+        self._part = folder / _PART
         self._notes: list[str] = []
         self.layout = Layout(random.Random(frame.seed))  # noqa: S311 — a draw that can be repeated, no secret
 
@@ -315,6 +372,9 @@ class _Making:
     def __exit__(self, *_: object) -> None:
         self.sounds.__exit__()
         shutil.rmtree(self._part, ignore_errors=True)
+        if self._is_new:
+            with contextlib.suppress(OSError):  # it is not empty: the study is finished
+                self._folder.rmdir()
 
     def tell(self, notes: Sequence[str]) -> None:
         """Tell what is left out or shown twice, and why, and keep it in the study."""
@@ -361,10 +421,17 @@ class _Making:
                 layout.page(kind, made)
         layout.chance.shuffle(layout.pages)
         study = Study(
-            title=frame.title, contact=frame.contact, task=task, seed=frame.seed, protocol=protocol, rules=frame.rules,
+            title=frame.title, contact=frame.contact, task=task, seed=frame.seed, protocol=protocol,
             texts=frame.texts or shipped(), systems=systems, samples=tuple(layout.samples), pages=tuple(layout.pages),
-            keys=keys, loudness_lufs=common, notes=tuple(self._notes), plans=plans,
+            keys=keys, loudness_lufs=common, plans=plans,
         )  # fmt: skip
+        controls = len(study.negatives)
+        if controls < protocol.negatives_per_rater:
+            wanted = protocol.negatives_per_rater
+            self.tell([f"pages with a control that a rater sees: {controls}, not {wanted}; the study has no more"])
+        study = attrs.evolve(
+            study, rules=frame.rules or Rules.of(study.asks, protocol, controls), notes=tuple(self._notes)
+        )
         problems = list(study.problems())
         if problems:
             raise StudyError(f"this makes no study: {'; '.join(problems)}", "give other songs or numbers")
@@ -372,9 +439,8 @@ class _Making:
         study = Study.from_dict(json.loads(json.dumps(study.to_dict())))
         self.sounds.__exit__()
         write(study, self._part)
-        if self._folder.is_dir():
-            self._folder.rmdir()
-        self._part.rename(self._folder)
+        for name in (STIMULI, STUDY_FILE):  # the last makes a study of the folder
+            (self._part / name).rename(self._folder / name)
         return study
 
 
@@ -451,14 +517,24 @@ class _Choice:
             found[name] = self._candidate(first)
         return found
 
-    def some_controls(self, vocals: Sequence[str], count: int) -> dict[str, Candidate]:
-        """Return negative controls of ``count`` of the vocals, the first that have one."""
+    def some_controls(self, vocals: Sequence[str], count: int, what: str) -> dict[str, Candidate]:
+        """Return negative controls of the first ``count`` vocals that have one; tell how many of ``what`` are missing.
+
+        Parameters
+        ----------
+        vocals : sequence of str
+        count : int
+        what : str
+            What the controls are for, in the plural.
+        """
         found: dict[str, Candidate] = {}
         for vocal in vocals:
             if len(found) == count:
                 break
             if self._original(vocal) and (made := self.control(vocal, len(found))) is not None:
                 found[vocal] = made
+        if len(found) < count:
+            self._making.tell([f"{count - len(found)} of the {count} {what}: no more vocals have one"])
         return found
 
     def control(self, vocal: str, number: int = 0) -> Candidate | None:

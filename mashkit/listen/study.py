@@ -123,17 +123,25 @@ class Rules:
     most_missed: float | None = None
 
     @classmethod
-    def of(cls, asks: PageKind, protocol: Protocol) -> Rules:
+    def of(cls, asks: PageKind, protocol: Protocol, controls: int | None = None) -> Rules:
         """Return the rules for a protocol.
 
         In studies of preferences a quarter of the showings of controls may be missed, or one (ours). Repeated pages of
         two systems tell too little of a rater, because attentive raters, too, change a close choice. Thresholds are
         compared in benchmarks/results/listening_simulation.md.
+
+        Parameters
+        ----------
+        asks : PageKind
+            What the study asks for.
+        protocol : Protocol
+        controls : int, optional
+            Pages with a negative control that the study has; by default as many as a rater is to see.
         """
         if asks is not PageKind.PREFERENCE:
             return cls(fewest_pages=protocol.pages_per_rater)
-        controls = protocol.negatives_per_rater
-        showings = controls + min(protocol.repeats_per_rater, most_repeats(controls))
+        seen = protocol.negatives_per_rater if controls is None else min(protocol.negatives_per_rater, controls)
+        showings = seen + min(protocol.repeats_per_rater, most_repeats(seen))
         return cls(fewest_pages=protocol.pages_per_rater, most_missed=max(1.0, showings / 4))
 
 
