@@ -532,8 +532,9 @@ def test_a_store_of_separated_stems(tmp_path_factory: pytest.TempPathFactory, dr
         assert sorted([record.song, *record.facts["mixed_with"]]) == names
 
     def stop(done: int, total: int) -> None:
-        assert (done, total) == (3, 3)
-        raise KeyboardInterrupt
+        assert total == 3
+        if done == 3:
+            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         render(folder / "b", midis, drums, [soundfont], processing=processing, progress=stop, **options)

@@ -115,8 +115,9 @@ def render(
     done = len(excerpts) - sum(map(len, missing))
     work = functools.partial(_make, writer, drummings, tuple(soundfonts), seed, sung, production, processing, sound)
     for group in in_processes(work, missing, jobs):
-        done += len(group)
-        progress(done, len(excerpts))
+        for _ in group:  # one by one, because the time that is left is told from the number of calls
+            done += 1
+            progress(done, len(excerpts))
     return writer.close()
 
 
