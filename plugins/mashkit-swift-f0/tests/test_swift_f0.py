@@ -55,6 +55,13 @@ def test_pieces_are_as_the_whole(voice: Audio, monkeypatch: pytest.MonkeyPatch) 
     assert np.mean(np.abs(found.f0 - whole.f0) < 0.02) > 0.999  # a frame on the threshold may fall to either side
 
 
+@pytest.mark.parametrize("frames", [1, 2, 5, 7, 20])
+def test_sound_of_which_no_sample_is_left_has_no_melody(frames: int) -> None:
+    sound = Audio(np.full((1, frames), 0.5, np.float32), 192_000)
+    found = Registry().create("analyzer", "swift-f0").analyze(sound)
+    assert found.melody is None or len(found.melody.f0) == 1
+
+
 # ------------------------------------------------------------------------------------------------------------ pitches
 def test_sung_notes_are_heard(voice: Audio) -> None:
     song = compose(0, 0)

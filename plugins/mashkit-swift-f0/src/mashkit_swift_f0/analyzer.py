@@ -81,6 +81,8 @@ class SwiftF0Analyzer(Analyzer):
         heard = resampled(mix, SAMPLE_RATE)
         found = concat(self._found(heard))
         inside = found.timestamps <= mix.duration
+        if not inside.any():  # because hardly a sample is left at 16 kHz
+            return Analysis()
         sung = found.confidence >= self.threshold
         melody = Melody(
             f0=np.where(sung, found.pitch_hz, 0.0)[inside].round(HZ_DIGITS),
