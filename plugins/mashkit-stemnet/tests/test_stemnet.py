@@ -202,6 +202,11 @@ def test_no_checkpoint_is_refused(content: bytes, tmp_path: Path) -> None:
         load(tmp_path / "missing.safetensors")
 
 
+def test_a_checkpoint_that_is_not_there_is_named_with_the_option(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"gone: cannot be read.*check the option checkpoint"):
+        StemNetSeparator(checkpoint=tmp_path / "gone").weights()
+
+
 @pytest.mark.parametrize("options", [{"device": "gpu"}, {"threads": 0}, {"checkpoint": 3}])
 def test_senseless_options_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(OptionError):

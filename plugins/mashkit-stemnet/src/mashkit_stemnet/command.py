@@ -4,12 +4,37 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 from mashkit.hookspecs import Command
 
 DONE = 0
+
+
+def seconds(text: str) -> float:
+    """Read a finite number of seconds above 0 (argparse's ``type``)."""
+    value = seconds_or_none(text)
+    if value == 0:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds above 0")
+    return value
+
+
+def seconds_or_none(text: str) -> float:
+    """Read a finite number of seconds, 0 or more (argparse's ``type``)."""
+    value = float(text)
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds")
+    return value
+
+
+def share(text: str) -> float:
+    """Read a number from 0 to 1 (argparse's ``type``)."""
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a share from 0 to 1")
+    return value
 
 
 def _configure_songs(made: argparse.ArgumentParser) -> None:
@@ -35,7 +60,7 @@ def _configure_songs(made: argparse.ArgumentParser) -> None:
     )
     songs.add_argument(
         "--sung",
-        type=float,
+        type=share,
         default=0.4,
         metavar="SHARE",
         help="share of melodies that pysinsy sings; default: %(default)s",
@@ -115,12 +140,13 @@ def _configure_training(made: argparse.ArgumentParser) -> None:
         "-o", "--output", type=Path, required=True, metavar="RUN",
         help="folder of the run; an unfinished run in it is continued",
     )  # fmt: skip
-    for name, seconds, explained in (
-        ("base", 3600, "on rendered songs"), ("fold", 600, "for each network that leaves out a song"),
-        ("all", 900, "for the network that has all songs"),
-    ):  # fmt: skip
+    for name, given, time, explained in (
+        ("base", seconds, 3600, "on rendered songs"),
+        ("fold", seconds_or_none, 600, "for each network that leaves out a song; with 0 there is none"),
+        ("all", seconds, 900, "for the network that has all songs"),
+    ):
         made.add_argument(
-            f"--{name}-seconds", type=float, default=seconds, metavar="S",
+            f"--{name}-seconds", type=given, default=time, metavar="S",
             help=f"seconds of training {explained}; default: %(default)s",
         )  # fmt: skip
     made.add_argument(
@@ -133,7 +159,7 @@ def _configure_training(made: argparse.ArgumentParser) -> None:
     made.add_argument("--device", default="auto", help="auto, cpu, cuda or mps; default: %(default)s")
     made.add_argument("--threads", type=positive, metavar="N", help="CPU threads; default: torch's own setting")
     made.add_argument(
-        "--room", type=float, default=40_000, metavar="S",
+        "--room", type=seconds, default=40_000, metavar="S",
         help="seconds of stems kept in memory; default: %(default)s",
     )  # fmt: skip
     made.add_argument("--seed", type=whole, default=0, help="seed of every random choice; default: %(default)s")

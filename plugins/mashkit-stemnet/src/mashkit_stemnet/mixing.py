@@ -277,7 +277,9 @@ def _filtered(stems: Tensor, random: np.random.Generator) -> Tensor:
     length = 2 * SAMPLE_RATE
     time = torch.arange(length, device=device) / SAMPLE_RATE
     fading = torch.as_tensor(seconds, dtype=torch.float32, device=device)[..., None]
-    noise = torch.randn((items, count, 2, length), device=device)
+    # A generator of its own, because torch's global one depends on what was drawn before.
+    generator = torch.Generator(device).manual_seed(int(random.integers(1 << 63)))
+    noise = torch.randn((items, count, 2, length), generator=generator, device=device)
     tails = noise * (torch.exp(-6.9 * time / fading) * (time > 0.008))[:, :, None]
     tails = tails / tails.square().sum(dim=-1, keepdim=True).sqrt().clamp_min(1e-6)
     tails = tails * torch.as_tensor(wet, dtype=torch.float32, device=device)[..., None, None]

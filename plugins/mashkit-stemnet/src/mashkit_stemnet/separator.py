@@ -73,7 +73,7 @@ class StemNetSeparator(OnDevice, Separator):
         """Return the files of weights and their hashes, which are verified before use."""
         if self.checkpoint is None:
             return {**SHA256, _PACKAGED.name: SHIPPED[1]}
-        return {**SHA256, self.checkpoint.name: _sha256(self.checkpoint)}
+        return {**SHA256, self.checkpoint.name: _sha256(self.checkpoint, "check the option checkpoint")}
 
     def trained_on(self) -> tuple[str, ...]:
         """Return the real songs that the checkpoint says it was trained on."""
@@ -94,11 +94,11 @@ class StemNetSeparator(OnDevice, Separator):
         return StemSet(stems)
 
 
-def _sha256(path: Path) -> str:
+def _sha256(path: Path, fix: str) -> str:
     try:
         return file_sha256(path)
     except OSError as error:
-        raise CheckpointError(path, f"cannot be read: {error.strerror}") from error
+        raise CheckpointError(path, f"cannot be read: {error.strerror}", fix) from error
 
 
 def _network(path: Path | None, device: torch.device) -> StemNet:
@@ -110,11 +110,9 @@ def _network(path: Path | None, device: torch.device) -> StemNet:
 
 @functools.cache
 def _packaged(device: torch.device) -> StemNet:
-    if (digest := _sha256(_PACKAGED)) != SHIPPED[1]:
-        raise CheckpointError(
-            _PACKAGED, f"not the weights that were shipped: sha256 is {digest}",
-            "pip install --force-reinstall --no-deps mashkit-stemnet",
-        )  # fmt: skip
+    again = "pip install --force-reinstall --no-deps mashkit-stemnet"
+    if (digest := _sha256(_PACKAGED, again)) != SHIPPED[1]:
+        raise CheckpointError(_PACKAGED, f"not the weights that were shipped: sha256 is {digest}", again)
     return load(_PACKAGED).network(device)
 
 

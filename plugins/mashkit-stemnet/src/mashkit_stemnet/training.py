@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from mashkit.atomicfile import replacing, write_json
+from mashkit.components import whole
 from mashkit.errors import UsageError
 from mashkit_spleeter_torch.separator import VocalMask
 from mashkit_spleeter_torch.weights import networks
@@ -47,6 +48,16 @@ _COSTS = {"device", "validate_every", "room_s", "channels_last", "save_every"}
 WEIGHTS = {"vocals": 0.7, "drums": 1.0, "harmonic": 1.0, "bass": 0.3}
 
 
+def _above_0(instance: object, attribute: attrs.Attribute[float], value: float) -> None:
+    if not 0 < value < math.inf:
+        raise ValueError(f"{attribute.name} is {value!r}: give a number above 0")
+
+
+def _from_0(instance: object, attribute: attrs.Attribute[float], value: float) -> None:
+    if not 0 <= value < math.inf:
+        raise ValueError(f"{attribute.name} is {value!r}: give a number from 0 on")
+
+
 @attrs.frozen(kw_only=True)
 class TrainingConfig:
     """The settings of a run.
@@ -55,7 +66,8 @@ class TrainingConfig:
     ----------
     size : Size
     base_seconds, fold_seconds, all_seconds : float
-        How long each phase trains, seconds; on another machine the same time gives another number of steps.
+        How long each phase trains, seconds, > 0; on another machine the same time gives another number of steps. With
+        ``fold_seconds`` of 0 there are no folds.
     batch : int
         Mixes per step, each of 5.9 s.
     rate, tuning_rate : float
@@ -74,23 +86,28 @@ class TrainingConfig:
         Seconds between saves; a kill loses at most this much.
     channels_last : bool
         Use memory format channels_last, in which channels are the last dimension in memory.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a setting is outside its range, because a run would find out only hours later.
     """
 
     size: Size = attrs.field(factory=lambda: Size(channels=40, growth=32, scales=5))
-    base_seconds: float = 3600.0
-    fold_seconds: float = 600.0
-    all_seconds: float = 900.0
-    batch: int = 16
-    rate: float = 1.5e-3
-    tuning_rate: float = 6e-4
-    real: float = 0.65
-    precision: str = "bf16-mixed"
+    base_seconds: float = attrs.field(default=3600.0, validator=_above_0)
+    fold_seconds: float = attrs.field(default=600.0, validator=_from_0)
+    all_seconds: float = attrs.field(default=900.0, validator=_above_0)
+    batch: int = attrs.field(default=16, validator=whole(1))
+    rate: float = attrs.field(default=1.5e-3, validator=_above_0)
+    tuning_rate: float = attrs.field(default=6e-4, validator=_above_0)
+    real: float = attrs.field(default=0.65, validator=[attrs.validators.ge(0), attrs.validators.le(1)])
+    precision: str = attrs.field(default="bf16-mixed", validator=attrs.validators.in_(("32-true", "bf16-mixed")))
     device: str = "cpu"
-    seed: int = 0
-    validate_every: int = 200
-    room_s: float = 40_000.0
-    channels_last: bool = False
-    save_every: float = 60.0
+    seed: int = attrs.field(default=0, validator=whole(0))
+    validate_every: int = attrs.field(default=200, validator=whole(1))
+    room_s: float = attrs.field(default=40_000.0, validator=_above_0)
+    channels_last: bool = attrs.field(default=False, validator=attrs.validators.instance_of(bool))
+    save_every: float = attrs.field(default=60.0, validator=_from_0)
 
 
 # ------------------------------------------------------------------------------------------------------ real songs
@@ -253,7 +270,7 @@ def train(
             functools.partial(training, path.name), "base",
         )
         for path in paths
-        if any(text in path.name for text in only)
+        if config.fold_seconds > 0 and any(text in path.name for text in only)
     ]  # fmt: skip
     phases.append(
         _Phase(
@@ -289,8 +306,10 @@ class _PhaseRun:
         self._tell = tell
         self._device = torch.device(config.device)
         self._autocast = config.precision == "bf16-mixed"
-        torch.manual_seed(config.seed)
-        self._network = StemNet(config.size).to(self._device)
+        # A forked generator, because the caller's must not change.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            self._network = StemNet(config.size).to(self._device)
         if phase.begin_with:
             self._network.load_state_dict(self._beginning())
         if config.channels_last:
