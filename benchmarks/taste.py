@@ -80,14 +80,14 @@ class Plans:
         return np.array(pairs, np.int64)
 
 
-def measure(group: int) -> tuple[list[str], Plans]:
-    """Return the names of the features and the plans of a group, from the cache if they were measured before."""
+def measure(group: int) -> tuple[dict[str, bool], Plans]:
+    """Return a group's features, each with whether it is a probability, and its plans; from the cache if kept there."""
     registry = Registry()
     chosen = [Chosen(name) for name in SCORERS.split(",")]
     kit = Kit(registry=registry)
     parts = [kit.generator, kit.stretcher, *(one.create(registry) for one in chosen)]
     songs = file_sha256(Path(rendered.__file__))
-    depends = [group, SONGS, PLANS, songs, *(identity_of(part) for part in parts)]
+    depends = ["with probabilities", group, SONGS, PLANS, songs, *(identity_of(part) for part in parts)]
     key = hashlib.sha256(json.dumps(depends).encode()).hexdigest()
     path = default_cache() / "bench" / f"taste-{key}.json"
     if not path.is_file():
@@ -95,25 +95,27 @@ def measure(group: int) -> tuple[list[str], Plans]:
         source: Any = Choice(name="rendered", data=None, seed=1_000 + group, songs=SONGS).open().source
         mashups = kit.generate(source, count=PLANS, seed=group)
         found = measured(chosen, source, [one.plan for one in mashups], registry, print)
-        kept = [one for one in mashups if one.plan.id in found]
-        rows = [{"vocal": one.clips[Role.VOCAL].song, "features": found[one.plan.id]} for one in kept]
-        write_json(path, rows)
+        kept = [one for one in mashups if one.plan.id in found.features]
+        rows = [{"vocal": one.clips[Role.VOCAL].song, "features": found.features[one.plan.id]} for one in kept]
+        write_json(path, {"probabilities": sorted(found.probabilities), "rows": rows})
         print(f"group {group}: {len(rows)} plans in {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
-    rows = json.loads(path.read_text(encoding="utf-8"))
+    data = json.loads(path.read_text(encoding="utf-8"))
+    rows = data["rows"]
     names = sorted({name for row in rows for name in row["features"]})
     values = np.array([[row["features"].get(name, np.nan) for name in names] for row in rows])
-    return names, Plans(values, [row["vocal"] for row in rows])
+    return {name: name in data["probabilities"] for name in names}, Plans(values, [row["vocal"] for row in rows])
 
 
 # ----------------------------------------------------------------------------------------------------------- raters
 class Raters:
     """Simulated raters of one taste, over the plans of all groups."""
 
-    def __init__(self, names: Sequence[str], groups: Sequence[Plans], likes: Mapping[str, float]) -> None:
-        self.names, self.groups = names, groups
+    def __init__(self, names: Mapping[str, bool], groups: Sequence[Plans], likes: Mapping[str, float]) -> None:
+        self.names, self.groups = list(names), groups
+        self.log_odds = np.array(list(names.values()))
         rows = np.concatenate([one.features for one in groups])
-        scaled = Scale.of(rows).apply(rows)
-        liked = sum((weight * scaled[:, names.index(name)] for name, weight in likes.items()), np.zeros(len(rows)))
+        scaled = Scale.of(rows, self.log_odds).apply(rows)
+        liked = sum((weight * scaled[:, self.names.index(name)] for name, weight in likes.items()), np.zeros(len(rows)))
         spread = liked.std() or 1.0
         ends = np.cumsum([len(one.features) for one in groups])[:-1]
         self.utilities = np.split(liked / spread, ends)
@@ -138,7 +140,7 @@ class Raters:
         asked = chance.choice(len(first), count, replace=False)
         wins = (chance.random(count) < chances[asked])[:, None]
         better, worse = np.where(wins, first[asked], second[asked]), np.where(wins, second[asked], first[asked])
-        scale = Scale.of(np.unique(np.concatenate([better, worse]), axis=0))
+        scale = Scale.of(np.unique(np.concatenate([better, worse]), axis=0), self.log_odds)
         differences, strengths = scale.apply(better) - scale.apply(worse), np.ones(count)
         about = [(songs[place], songs[place]) for place in asked.tolist()]
         sets = subsets(self.names, SCORERS.split(","))
@@ -163,9 +165,10 @@ class Raters:
 def simulated(raters: int) -> list[dict[str, Any]]:
     """Return one row for each simulated rater: taste, number of answers, split, and accuracies on unseen songs."""
     measured_groups = [measure(group) for group in range(GROUPS)]
-    names = sorted(set.intersection(*(set(names) for names, _ in measured_groups)))
+    shared = sorted(set.intersection(*(set(names) for names, _ in measured_groups)))
+    names = {name: measured_groups[0][0][name] for name in shared}
     groups = [
-        Plans(plans.features[:, [known.index(name) for name in names]], plans.vocals)
+        Plans(plans.features[:, [list(known).index(name) for name in names]], plans.vocals)
         for known, plans in measured_groups
     ]
     splits = list(itertools.combinations(range(GROUPS), GROUPS // 2))

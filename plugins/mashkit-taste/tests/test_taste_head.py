@@ -71,9 +71,10 @@ def test_answers_that_all_agree_have_finite_weights(seed: int) -> None:
 @unhurried
 @given(seeds, st.floats(0.5, 100), st.floats(100, 500))
 def test_scale_and_shift_of_a_score_do_not_matter(seed: int, factor: float, shift: float) -> None:
-    rows = np.random.default_rng(seed).standard_normal((30, 2)) * 5  # not from 0 to 1, before or after
-    assert Scale.of(rows * factor + shift).apply(rows * factor + shift) == pytest.approx(
-        Scale.of(rows).apply(rows), abs=1e-6
+    rows = np.random.default_rng(seed).standard_normal((30, 2)) * 5
+    plain = np.zeros(2, np.bool_)
+    assert Scale.of(rows * factor + shift, plain).apply(rows * factor + shift) == pytest.approx(
+        Scale.of(rows, plain).apply(rows), abs=1e-6
     )
 
 
@@ -82,14 +83,20 @@ def test_scale_and_shift_of_a_score_do_not_matter(seed: int, factor: float, shif
 def test_a_scale_gives_mean_0_and_spread_1_and_opens_probabilities(seed: int) -> None:
     chance = np.random.default_rng(seed)
     rows = np.column_stack([chance.uniform(0, 1, 30), chance.normal(3, 9, 30), np.full(30, 0.25)])
-    scale = Scale.of(rows)
-    assert scale.log_odds.tolist() == [True, False, True]
+    scale = Scale.of(rows, np.array([True, False, True]))
     found = scale.apply(rows)
     assert found[:, :2].mean(axis=0) == pytest.approx([0, 0], abs=1e-9)
     assert found[:, :2].std(axis=0) == pytest.approx([1, 1])
     assert not found[:, 2].any()  # what does not vary says nothing
     assert np.array_equal(np.argsort(found[:, 0]), np.argsort(rows[:, 0]))
     assert np.isfinite(scale.apply(np.array([[0.0, 1e300, 1.0], [1.0, -1e300, np.nan], [2.0, 0.0, -1.0]]))).all()
+
+
+def test_a_score_without_upper_end_is_no_probability_because_the_answers_lie_below_1() -> None:
+    rows = np.random.default_rng(0).uniform(0.46, 0.99, (60, 1))
+    scale = Scale.of(rows, np.array([False]))
+    # Steps of one size mean the same everywhere, beyond the answers too.
+    assert np.diff(scale.apply(np.array([[0.8], [1.0], [1.2], [1.4]])), axis=0) == pytest.approx(0.2 / rows.std())
 
 
 def test_a_row_with_a_missing_value_counts_once_too() -> None:
@@ -100,10 +107,13 @@ def test_a_row_with_a_missing_value_counts_once_too() -> None:
 
 def test_a_value_that_is_missing_counts_as_the_mean() -> None:
     rows = np.array([[1.0, 5.0], [3.0, np.nan], [np.nan, 7.0]])
-    found = Scale.of(rows).apply(rows)
+    plain = np.zeros(2, np.bool_)
+    found = Scale.of(rows, plain).apply(rows)
     assert found[1, 1] == found[2, 0] == 0
     assert found[:2, 0].tolist() == [-1, 1]
-    assert not Scale.of(np.full((3, 1), np.nan)).apply(np.full((3, 1), np.nan)).any()
+    unknown = np.full((3, 2), np.nan)
+    for log_odds in (plain, ~plain):
+        assert not Scale.of(unknown, log_odds).apply(unknown).any()
 
 
 @pytest.mark.parametrize("crossed", [False, True])

@@ -58,8 +58,8 @@ def _run(arguments: argparse.Namespace) -> int:
         left_out.append(text)
         say(text)
 
-    answers, described = _answers(arguments, preferences, chosen, leave_out)
-    taste = learn(answers, chosen, described, seed=arguments.seed)
+    answers, described, probabilities = _answers(arguments, preferences, chosen, leave_out)
+    taste = learn(answers, chosen, described, probabilities=probabilities, seed=arguments.seed)
     taste.save(arguments.output)
     for warning in taste.record["warnings"]:
         say(f"warning: {warning}")
@@ -90,18 +90,18 @@ def _chosen(arguments: argparse.Namespace) -> list[Chosen]:
 
 def _answers(
     arguments: argparse.Namespace, preferences: Sequence[Preference], chosen: Sequence[Chosen], leave_out: Any
-) -> tuple[list[Answer], dict[str, Mapping[str, Any]]]:
-    """Return the answers whose features are given or could be measured, and what the scorers are."""
+) -> tuple[list[Answer], dict[str, Mapping[str, Any]], frozenset[str]]:
+    """Return the answers whose features are given or could be measured, what the scorers are, and the probabilities."""
     from mashkit.cli.collection import catalog_of
     from mashkit.cli.kits import kinds_for_songs, kit_of, require
     from mashkit.cli.progress import ProgressListener
-    from mashkit_taste.features import given, measured
+    from mashkit_taste.features import Measured, given, measured
     from mashkit_taste.learning import Answer
 
     kit: Kit = require(kit_of(arguments), arguments, *kinds_for_songs(arguments))
     described: dict[str, Mapping[str, Any]] = {one.name: one.create(kit.registry).described() for one in chosen}
     missing = [one for one in preferences if given(one, chosen) is None]
-    known: dict[str, dict[str, float]] = {}
+    known = Measured({}, frozenset())
     catalog: Catalog | None = None
     if missing:
         with ProgressListener(kit.registry, quiet=arguments.quiet):
@@ -113,12 +113,12 @@ def _answers(
     for one in preferences:
         sides = given(one, chosen)
         if sides is None:
-            if one.better.id not in known or one.worse.id not in known:
+            if one.better.id not in known.features or one.worse.id not in known.features:
                 continue
-            sides = {"better": known[one.better.id], "worse": known[one.worse.id]}
+            sides = {"better": known.features[one.better.id], "worse": known.features[one.worse.id]}
         about = songs[_vocal(one.better)], songs[_vocal(one.worse)]
         answers.append(Answer(one, sides["better"], sides["worse"], about))
-    return answers, described
+    return answers, described, known.probabilities
 
 
 def _songs(preferences: Sequence[Preference]) -> dict[str, str]:
@@ -153,15 +153,15 @@ def _print(taste: Taste, path: Path) -> None:
     mark = "SIMULATED: " if taste.record["simulated"] else ""
     print(f"{mark}{facts['count']} answers of {facts['raters']} raters about {facts['songs']} songs")
 
-    def share(of: Mapping[str, Any] | None, ends: str = "low") -> str:
-        return "–" if of is None or of[ends] is None else f"{100 * of['low']:.0f} to {100 * of['high']:.0f} %"
+    def ends(of: Mapping[str, Any], unit: str = " %") -> str:
+        return "–" if of["low"] is None else f"{100 * of['low']:.0f} to {100 * of['high']:.0f}{unit}"
 
     print_table(
         ("scorer", "predicts", "95 % interval", "taste is better by"),
         [
-            (name, f"{100 * one['value']:.1f} %", share(one),
+            (name, f"{100 * one['value']:.1f} %", ends(one),
              "" if "taste_better_by" not in one else
-             f"{100 * one['taste_better_by']['value']:.1f} points ({share(one['taste_better_by'])})")
+             f"{100 * one['taste_better_by']['value']:.1f} points ({ends(one['taste_better_by'], '')})")
             for name, one in taste.record["accuracy"].items()
         ],
     )  # fmt: skip

@@ -43,6 +43,22 @@ class Chosen:
         return made
 
 
+@attrs.frozen
+class Measured:
+    """What scorers say of plans.
+
+    Parameters
+    ----------
+    features : mapping of str to mapping
+        Plan id → features.
+    probabilities : frozenset of str
+        The features that are probabilities: values of scorers that say so. Of parts of scores nobody says it.
+    """
+
+    features: Mapping[str, Named]
+    probabilities: frozenset[str]
+
+
 def named(scorer: str, score: Score) -> dict[str, float]:
     """Return the features of a score: "amu" is its value, "amu.harmony" a part."""
     return {scorer: score.value, **{f"{scorer}.{part}": value for part, value in score.parts.items()}}
@@ -54,8 +70,8 @@ def measured(
     plans: Iterable[MashupPlan],
     registry: Registry,
     left_out: Callable[[str], object] = str,
-) -> dict[str, dict[str, float]]:
-    """Return plan id → features by all scorers; a plan that one of them cannot judge is left out and told.
+) -> Measured:
+    """Return the features of plans by all scorers; a plan that one of them cannot judge is left out and told.
 
     Parameters
     ----------
@@ -69,6 +85,7 @@ def measured(
     """
     wanted = {one.id: one for one in plans}
     found: dict[str, dict[str, float]] = {name: {} for name in wanted}
+    scales: dict[str, set[str]] = {}
     for one in chosen:
         kit = Kit(scorer=one.create(registry), registry=registry)
         for name, result in zip(wanted, kit.score_plans(catalog, list(wanted.values())), strict=True):
@@ -76,10 +93,11 @@ def measured(
                 continue
             if isinstance(result, Score):
                 found[name] |= named(one.name, result)
+                scales.setdefault(one.name, set()).add(result.scale)
             else:
                 left_out(said_of(f"plan {name}", result))
                 del found[name]
-    return found
+    return Measured(found, frozenset(name for name, of in scales.items() if of == {"probability"}))
 
 
 def given(preference: Preference, chosen: Sequence[Chosen]) -> dict[str, Named] | None:

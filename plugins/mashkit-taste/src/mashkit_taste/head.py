@@ -41,12 +41,12 @@ STEPS, PRECISION = 50, 1e-8
 
 @attrs.frozen
 class Scale:
-    """How values become comparable: log odds where they lie from 0 to 1, then standard deviations from the mean.
+    """How values become comparable: log odds of probabilities, then standard deviations from the mean.
 
     Parameters
     ----------
     log_odds : array of bool, shape (k,)
-        Probabilities near 1 differ little as numbers and much in what they say.
+        Which features are probabilities: near 1 they differ little as numbers and much in what they say.
     mean, spread : array of float64, shape (k,)
         A spread of 0 means that the feature does not vary and is not used.
     """
@@ -56,11 +56,13 @@ class Scale:
     spread: Values
 
     @classmethod
-    def of(cls, rows: Values) -> Scale:
-        """Return the scale of the features of mashups, shape (mashups, k)."""
+    def of(cls, rows: Values, log_odds: Flags) -> Scale:
+        """Return the scale of the features of mashups, shape (mashups, k).
+
+        Which features are probabilities, ``log_odds``, is not guessed from the values, because a score without upper
+        end may happen to lie from 0 to 1 in all answers.
+        """
         known = np.isfinite(rows)
-        low, high = np.where(known, rows, np.inf).min(axis=0), np.where(known, rows, -np.inf).max(axis=0)
-        log_odds: Flags = (low >= 0) & (high <= 1) & known.any(axis=0)
         opened = _opened(rows, log_odds)
         count = np.maximum(known.sum(axis=0), 1)
         mean = np.where(known, opened, 0).sum(axis=0) / count

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -19,7 +19,7 @@ from mashkit_taste.features import Chosen, Named
 from mashkit_taste.head import Scale, Songs, Values, choose, held_out, splits, subsets
 from mashkit_taste.model import Taste, rows_of
 
-ENOUGH = 30
+ENOUGH = 40
 """With fewer answers a warning is given (ours). In simulations it is the number from which a taste predicts 95 % of the
 raters or more better than intervalnet does, on songs that it has not seen (benchmarks/results/taste.md)."""
 OURS = "taste"
@@ -42,8 +42,9 @@ def ordered(answers: Sequence[Answer]) -> list[Answer]:
 
 
 def learn(
-    given: Sequence[Answer], chosen: Sequence[Chosen], described: Mapping[str, Mapping[str, Any]], *, seed: int = 0
-) -> Taste:
+    given: Sequence[Answer], chosen: Sequence[Chosen], described: Mapping[str, Mapping[str, Any]], *,
+    probabilities: Collection[str] = (), seed: int = 0,
+) -> Taste:  # fmt: skip
     """Learn a taste.
 
     Parameters
@@ -54,6 +55,8 @@ def learn(
         The scorers whose values and parts are features. The taste needs those of which it uses a feature.
     described : mapping of str to mapping
         Scorer → what it is (:meth:`mashkit.components.Component.described`).
+    probabilities : collection of str
+        The features of which log odds are taken (:class:`mashkit_taste.features.Measured`).
     seed : int
         Decides how songs are put into folds and the draws of intervals.
 
@@ -82,7 +85,8 @@ def learn(
     names = sorted({name for one in answers for side in (one.better, one.worse) for name in side})
     better, worse = (rows_of([getattr(one, side) for one in answers], names) for side in ("better", "worse"))
     # A mashup of many answers counts once; which values there are tells nothing of the answers.
-    scale = Scale.of(distinct(np.concatenate([better, worse])))
+    log_odds = np.array([name in probabilities for name in names], np.bool_)
+    scale = Scale.of(distinct(np.concatenate([better, worse])), log_odds)
     used = scale.spread > 0
     if not used.any():
         raise TasteError("no score differs between the mashups of the answers", "name other scorers")

@@ -17,7 +17,8 @@ from mashkit_taste.errors import TasteError
 from mashkit_taste.features import Chosen
 from mashkit_taste.head import Scale, Values
 
-KIND, FORMAT = "mashkit taste", 1
+KIND, FORMAT = "mashkit taste", 2
+AGAIN = "fit it again: mashkit train --preferences"
 FIX = "give a file that `mashkit train --preferences` wrote"
 
 
@@ -101,7 +102,7 @@ def read(path: Path) -> Taste:
         raise TasteError(f"{path_text(path)} is no taste", FIX)
     if data.get("format") != FORMAT:
         raise TasteError(
-            f"{path_text(path)}: a taste of format {data.get('format')!r}", f"this version reads format {FORMAT}"
+            f"{path_text(path)}: a taste of format {data.get('format')!r}; this version reads format {FORMAT}", AGAIN
         )
     try:
         features, scorers = data["features"], data["scorers"]
@@ -120,5 +121,4 @@ def read(path: Path) -> Taste:
             weights_of={str(one["name"]): dict(one["weights"]) for one in scorers},
         )  # fmt: skip
     except (KeyError, TypeError, ValueError) as error:
-        fix = "fit it again: mashkit train --preferences"
-        raise TasteError(f"{path_text(path)} is a damaged taste: {error!r}", fix) from error
+        raise TasteError(f"{path_text(path)} is a damaged taste: {error!r}", AGAIN) from error
