@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import ClassVar, cast
 
@@ -171,9 +172,26 @@ def test_without_recordings_their_inputs_are_missing_and_the_rest_is_there() -> 
     assert len({one.name for one in inputs}) == len(inputs)
 
 
+def test_songs_are_named_by_a_list_or_by_text_with_commas() -> None:
+    def named(songs: object) -> set[str]:
+        inputs = TASK.inputs({**SETTINGS, "songs": songs, "stems": "drums"}, None)
+        return {one.name.partition(":")[0] for one in inputs if one.measure == "there and back"}
+
+    assert named("anna") == {"anna, drums"}
+    assert named("anna, otto") == named(["anna", "otto"]) == {"anna, drums", "otto, drums"}
+
+
 def test_settings_that_make_no_sense_are_named() -> None:
     with pytest.raises(SuiteError, match="is no list of numbers"):
         TASK.inputs({**SETTINGS, "speeds": []}, None)
+    for name, wrong in [
+        *(("speeds", [one]) for one in (0.0, -1.0, math.inf, math.nan, True, "0.9", 10**400)),
+        *(("shifts", [one]) for one in (math.inf, False, "1")),
+        ("speeds", "0.9"), ("excerpt_s", 0), ("excerpt_s", math.inf), ("return_speed", 0), ("return_speed", "inf"),
+        ("songs", [1]),
+    ]:  # fmt: skip
+        with pytest.raises(SuiteError, match="a value that does not fit"):
+            TASK.inputs({**SETTINGS, name: wrong}, None)
     with pytest.raises(SuiteError, match="no 'shifts'"):
         TASK.inputs({"speeds": [0.9]}, None)
     with pytest.raises(SuiteError, match="did you mean 'stems'"):

@@ -21,7 +21,7 @@ from mashkit.bench.charts import Chart, Point, RowChart, ScatterChart
 from mashkit.bench.ranking import Metric
 from mashkit.bench.records import Entry, Row, by_label, collect
 from mashkit.bench.sounds import Case
-from mashkit.bench.tables import from_table
+from mashkit.bench.tables import finite, finite_numbers, from_table, names, positive
 from mashkit.bench.tasks import Input, NotProvided, Task, stopwatch
 from mashkit.components import Component
 from mashkit.errors import ContractViolation
@@ -99,12 +99,6 @@ METRICS = (
 )  # fmt: skip
 
 
-def _floats(values: Sequence[float]) -> list[float]:
-    if not isinstance(values, Sequence) or not values or not all(isinstance(value, (int, float)) for value in values):
-        raise ValueError(f"{values!r} is no list of numbers")
-    return [float(value) for value in values]
-
-
 @attrs.frozen(kw_only=True)
 class Settings:
     """The settings of a suite.
@@ -112,8 +106,8 @@ class Settings:
     Parameters
     ----------
     speeds, shifts : list of float
-        Speeds, and shifts in semitones, each applied alone; at least one of each.
-    songs, stems : list of str
+        Speeds, > 0, and shifts in semitones, each applied alone; at least one of each.
+    songs, stems : tuple of str
         Recordings to stretch there and back: ``<data>/multitracks/<song>/<stem>.*``.
     excerpt_s : float
         Length of the loudest part of each recording that is used, seconds.
@@ -123,13 +117,13 @@ class Settings:
         Seed of noise and of the phases of partials.
     """
 
-    speeds: list[float] = attrs.field(converter=_floats)
-    shifts: list[float] = attrs.field(converter=_floats)
-    songs: Sequence[str] = ()
-    stems: Sequence[str] = ()
-    excerpt_s: float = attrs.field(default=20.0, converter=float, validator=attrs.validators.gt(0))
-    return_speed: float = attrs.field(default=0.9, converter=float)
-    return_shift: float = attrs.field(default=2.0, converter=float)
+    speeds: list[float] = attrs.field(converter=finite_numbers, validator=positive)
+    shifts: list[float] = attrs.field(converter=finite_numbers)
+    songs: tuple[str, ...] = attrs.field(default=(), converter=names)
+    stems: tuple[str, ...] = attrs.field(default=(), converter=names)
+    excerpt_s: float = attrs.field(default=20.0, converter=finite, validator=positive)
+    return_speed: float = attrs.field(default=0.9, converter=finite, validator=positive)
+    return_shift: float = attrs.field(default=2.0, converter=finite)
     seed: int = 0
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterable, Mapping
-from typing import TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import attrs
 
 from mashkit.arguments import parts_of
 from mashkit.errors import UsageError, suggestion
+from mashkit.numbers import plain_number
 from mashkit.types import as_tuple
 
 T = TypeVar("T")
@@ -49,7 +51,30 @@ def from_table(cls: type[T], data: object, where: str) -> T:
 def names(given: str | Iterable[str]) -> tuple[str, ...]:
     """Convert an attrs field of several names, each once: a list of a suite, or `--set`'s text with commas."""
     listed = parts_of(given) if isinstance(given, str) else as_tuple(given)
+    if not all(isinstance(name, str) for name in listed):
+        raise ValueError(f"{given!r} is no list of names")
     return tuple(dict.fromkeys(listed))
+
+
+def finite(given: object) -> float:
+    """Convert an attrs field of a number; true and false, text, infinity and NaN are refused with ValueError."""
+    number = plain_number(given)
+    if type(number) is not float or not math.isfinite(number):
+        raise ValueError(f"{given!r} is no finite number")
+    return number
+
+
+def finite_numbers(given: object) -> list[float]:
+    """Convert an attrs field of one or more numbers, each as :func:`finite` takes it."""
+    if not isinstance(given, Sequence) or isinstance(given, str) or not given:
+        raise ValueError(f"{given!r} is no list of numbers")
+    return [finite(value) for value in given]
+
+
+def positive(instance: object, attribute: attrs.Attribute[Any], value: float | Sequence[float]) -> None:
+    """Raise ValueError unless a field's number, or each of its numbers, is above 0: a validator of attrs."""
+    if not all(one > 0 for one in (value if isinstance(value, Sequence) else [value])):
+        raise ValueError(f"{attribute.name} is {value!r}, and needs more than 0")
 
 
 def _in_words(message: str) -> str:
