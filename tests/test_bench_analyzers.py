@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,11 +18,12 @@ from mashkit.audio.files import resample, save
 from mashkit.bench import rendered
 from mashkit.bench.analyzers import FIELDS, AnalyzerTask, compared, excerpt, tempo_is_right
 from mashkit.bench.collections import look_for
-from mashkit.bench.labelled import known_key, read_demo
+from mashkit.bench.labelled import Labels, known_key, read_demo
 from mashkit.bench.registered import labelled, labels_of
 from mashkit.bench.tables import SuiteError
 from mashkit.bench.tasks import Input
 from mashkit.components import ComponentInfo
+from mashkit.errors import AnalysisError
 from mashkit.interfaces import Analyzer
 from mashkit.interfaces.analyzer import ANALYSIS_FIELDS
 from mashkit.testing import signals
@@ -130,6 +132,31 @@ def test_the_notes_are_those_that_sound() -> None:
         best = lags.start + int(correlation[lags].argmax())
         assert lags.start < best < lags.stop - 1  # a peak, and not the edge of what was searched
         assert abs(12 * np.log2(rate / best / hertz)) < 0.5
+
+
+@pytest.mark.parametrize(
+    ("beats", "measured"),
+    [
+        ((1.0, 2.0, 3.0), set()),  # all in the five seconds that are left out
+        ((4.0, 5.5), {"beat_f", "downbeat_f"}),  # continuity is of intervals, and there is none
+        ((4.0, 5.5, 7.0), {"beat_f", "downbeat_f", "cmlt", "amlt"}),
+        ((), set()),
+    ],
+)
+def test_where_no_label_is_left_nobody_is_wrong(beats: tuple[float, ...], measured: set[str]) -> None:
+    true = Analysis(beats=beats, downbeats=beats)
+    assert compared(true, true) == dict.fromkeys(measured, 1.0)
+    assert compared(Analysis(), true) == dict.fromkeys(measured, 0.0)
+
+
+def test_chords_and_voices_that_are_not_there_are_not_measured() -> None:
+    augmented = Analysis(chords=Chords([0.0, 2.0], ["C:aug"]))
+    assert compared(augmented, augmented) == {"chord_root": 1.0}
+    unknown = Analysis(chords=Chords([0.0, 2.0], ["X"]))
+    assert compared(unknown, unknown) == {}
+    assert TRUE.melody is not None
+    silent = Analysis(melody=attrs.evolve(TRUE.melody, f0=0 * TRUE.melody.f0))
+    assert compared(silent, silent) == {"melody": 1.0}
 
 
 def test_metrics_are_mir_evals_by_hand() -> None:
@@ -270,6 +297,18 @@ def test_every_layout_is_read(tmp_path: Path) -> None:
         ("BallroomAnnotations/C.beats", "0.5 one\n", "ballroom", "BallroomAnnotations/C.beats"),
         ("gtzan_tempo_beat/tempo/gtzan_pop_C.bpm", "fast", "gtzan", "tempo/gtzan_pop_C.bpm"),
         ("giantsteps-key-dataset/annotations/key/C.key", b"\xff\xfe", "giantsteps-key", "key/C.key"),
+        # What can be read, but cannot be true.
+        ("songs/C/song.txt", "#BPM:0\n", "ultrastar", "C/song.txt"),
+        ("songs/C/song.txt", "#BPM:nan\n", "ultrastar", "C/song.txt"),
+        ("multitracks/C/song.json", '{"bpm": "120"}', "multitracks", "C/song.json"),
+        ("multitracks/C/song.json", '{"bpm": true}', "multitracks", "C/song.json"),
+        ("multitracks/C/song.json", '{"bpm": -120}', "multitracks", "C/song.json"),
+        ("multitracks/C/song.json", '{"key": 5}', "multitracks", "C/song.json"),
+        ("multitracks/C/song.json", '{"key": 0}', "multitracks", "C/song.json"),
+        ("multitracks/C/mixture.beats", "0.5 1\n1.5 3\n1.0 2\n", "multitracks", "C/mixture.beats"),
+        ("giantsteps-tempo-dataset/annotations_v2/tempo/C.bpm", "-90", "giantsteps-tempo", "tempo/C.bpm"),
+        ("BallroomAnnotations/C.beats", "0.5 1\n0.5 2\n", "ballroom", "BallroomAnnotations/C.beats"),
+        ("gtzan_tempo_beat/tempo/gtzan_pop_C.bpm", "inf", "gtzan", "tempo/gtzan_pop_C.bpm"),
     ],
 )
 def test_a_file_of_labels_that_cannot_be_read_costs_its_piece_alone(
@@ -293,11 +332,31 @@ def test_a_file_of_labels_that_cannot_be_read_costs_its_piece_alone(
             save(tmp_path / file, signals.noise(0.1))
     inputs = {one.songs[0].rpartition(".")[2]: one for one in TASK.inputs({"collections": [collection]}, tmp_path)}
     assert inputs["C"].missing.startswith(f"the labels in {label} cannot be read: ")
+    assert inputs["C"].missing.endswith("; correct or remove the file")
     assert str(tmp_path) not in inputs["C"].missing
     assert inputs["D"].missing == ""
     assert {one.card.name: one.songs for one in look_for(tmp_path)}[collection] == (
         2 if collection == "multitracks" else 1
     )
+
+
+def test_a_tempo_of_0_is_none(tmp_path: Path) -> None:
+    for name, text in (("A", '{"bpm": 0, "key": "C major"}'), ("B", '{"bpm": null}')):
+        for stem in ("vocals", "drums", "other"):
+            (tmp_path / "multitracks" / name).mkdir(parents=True, exist_ok=True)
+            save(tmp_path / "multitracks" / name / f"{stem}.flac", signals.noise(0.1))
+        (tmp_path / "multitracks" / name / "song.json").write_text(text)
+    first, second = TASK.inputs({"collections": ["multitracks"]}, tmp_path)
+    assert (first.missing, first.parameters["tempo"], first.parameters["key"]) == ("", None, "C major")
+    assert (second.missing, second.parameters["tempo"]) == ("", None)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"tempo": 0.0}, {"grid": math.inf}, {"beats": (2.0, 1.0)}, {"chords": ((0.0, "?"),)}]
+)
+def test_labels_that_cannot_be_true_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(AnalysisError):
+        Labels(collection="acme", name="one", files=(), **wrong)
 
 
 def test_the_demo_songs_are_labelled() -> None:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from mashkit.bench import rendered
 from mashkit.bench.charts import Chart, has_values
-from mashkit.bench.labelled import Labels, known_key
+from mashkit.bench.labelled import Labels, true_analysis
 from mashkit.bench.pieces import (
     RENDERED,
     cost_metrics,
@@ -37,7 +37,7 @@ from mashkit.bench.ranking import Metric
 from mashkit.bench.records import Entry, Row
 from mashkit.bench.registered import labelled, labels_of
 from mashkit.bench.statistics import SHARE, ratio
-from mashkit.bench.tables import from_table, names
+from mashkit.bench.tables import finite, from_table, names
 from mashkit.bench.tasks import Input, Task, metric_chart, stopwatch
 from mashkit.catalog.ingest import SAMPLE_RATE
 from mashkit.components import Component, whole
@@ -88,7 +88,11 @@ def tempo_is_right(found: float, true: float, factors: Sequence[float]) -> bool:
 
 
 def compared(found: Analysis, true: Analysis) -> dict[str, float]:
-    """Return each metric for which there are labels; a field of ``found`` that is None counts as wrong."""
+    """Return each metric for which there are labels; a field of ``found`` that is None counts as wrong.
+
+    Where too few labels are left, such as beats after the first five seconds, mir_eval's metric is 0 whatever was
+    found. Such a metric is left out, because nobody could be right.
+    """
     import mir_eval
 
     values: dict[str, float] = {}
@@ -102,9 +106,10 @@ def compared(found: Analysis, true: Analysis) -> dict[str, float]:
             continue
         reference, estimate = (mir_eval.beat.trim_beats(_times(getattr(one, field))) for one in (true, found))
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # mir_eval warns of what is empty; it then scores it 0, as it should
-            values[f"{name}_f"] = float(mir_eval.beat.f_measure(reference, estimate))
-            if field == "beats":
+            warnings.simplefilter("ignore")  # mir_eval warns if nothing was found; it then scores it 0, as it should
+            if len(reference) > 0:
+                values[f"{name}_f"] = float(mir_eval.beat.f_measure(reference, estimate))
+            if field == "beats" and len(reference) > 1:
                 _, values["cmlt"], _, values["amlt"] = map(float, mir_eval.beat.continuity(reference, estimate))
     if true.chords is not None:
         values |= _chord_scores(true.chords, found.chords or Chords(true.chords.times[[0, -1]], [NO_CHORD]))
@@ -122,7 +127,10 @@ def _chord_scores(true: Chords, found: Chords) -> dict[str, float]:
     spans, due, heard = mir_eval.util.merge_labeled_intervals(true.intervals, list(true.labels), intervals, labels)
     lengths = mir_eval.util.intervals_to_durations(spans)
     measures = {"majmin": mir_eval.chord.majmin, "chord_root": mir_eval.chord.root}
-    return {name: float(mir_eval.chord.weighted_accuracy(of(due, heard), lengths)) for name, of in measures.items()}
+    right = {name: of(due, heard) for name, of in measures.items()}  # −1 where the true chord is none to compare with
+    return {
+        name: float(mir_eval.chord.weighted_accuracy(one, lengths)) for name, one in right.items() if (one >= 0).any()
+    }
 
 
 def _melody_scores(true: Melody, found: Melody) -> dict[str, float]:
@@ -131,7 +139,8 @@ def _melody_scores(true: Melody, found: Melody) -> dict[str, float]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # as above: of a melody without a voice
         scores = mir_eval.melody.evaluate(true.times, true.f0, found.times, found.f0)
-    return {"melody": float(scores["Overall Accuracy"]), "melody_pitch": float(scores["Raw Pitch Accuracy"])}
+    values = {"melody": float(scores["Overall Accuracy"])}
+    return values | ({"melody_pitch": float(scores["Raw Pitch Accuracy"])} if true.voiced.any() else {})
 
 
 def _key_score(true: Key, found: Key) -> float:
@@ -161,7 +170,7 @@ class Settings:
 
     collections: tuple[str, ...] = attrs.field(factory=lambda: (RENDERED, *labelled()), converter=names)
     songs: int = attrs.field(default=12, validator=whole(1))
-    excerpt_s: float = attrs.field(default=45.0, converter=float, validator=attrs.validators.ge(10.0))
+    excerpt_s: float = attrs.field(default=45.0, converter=finite, validator=attrs.validators.ge(10.0))
     seed: int = 0
 
     @collections.validator
@@ -196,7 +205,7 @@ class AnalyzerTask(Task):
 
     kind: ClassVar[str] = "analyzer"
     summary: ClassVar[str] = "key, tempo, beats, chords and melody against labels, as mir_eval measures them"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     metrics: ClassVar[Sequence[Metric]] = tuple(_metrics())
 
     def inputs(self, settings: Mapping[str, Any], data: Path | None) -> list[Input]:
@@ -229,11 +238,7 @@ class AnalyzerTask(Task):
             stems = rendered.render(song)
             mix, true, voice = signals.mix(stems), song.everything, rendered.voice_left(stems, RESIDUE_DB)
         else:
-            mix, grid = _mix(given.files), told["grid"]
-            true = Analysis(
-                key=known_key(told["key"]), tempo=told["tempo"], beats=told["beats"],
-                downbeats=_among(told["downbeats"], told["beats"]), chords=_chords(told.get("chords")),
-            )  # fmt: skip
+            mix, grid, true = _mix(given.files), told["grid"], true_analysis(told)
         whole = true
         mix, true = excerpt(mix, whole, told["excerpt_s"])
         with stopwatch() as elapsed:
@@ -295,15 +300,6 @@ def _mix(files: Sequence[Path]) -> Audio:
     for part in parts:
         total += part.samples[:, :frames]
     return Audio(total, SAMPLE_RATE)
-
-
-def _chords(told: Sequence[tuple[float, str]] | None) -> Chords | None:
-    return None if told is None else Chords([start for start, _ in told], [label for _, label in told[:-1]])
-
-
-def _among(downbeats: Sequence[float] | None, beats: Sequence[float] | None) -> Sequence[float] | None:
-    """Return the downbeats that are also beats, exactly, because an analysis allows no others."""
-    return None if downbeats is None or beats is None else [time for time in downbeats if time in set(beats)]
 
 
 def excerpt(mix: Audio, true: Analysis, longest_s: float) -> tuple[Audio, Analysis]:

@@ -1,12 +1,13 @@
 """Read music with labels of key, tempo or beats: songs rendered here, and published annotations.
 
 Each reader reads one dataset layout. A label that a data set lacks is None, and no metric is computed from it. A piece
-whose labels cannot be read has a problem instead, so that it costs no other piece.
+whose labels cannot be read or cannot be true has a problem instead, so that it costs no other piece.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -17,8 +18,9 @@ import attrs
 import mashkit
 from mashkit.audio.files import AUDIO_SUFFIXES
 from mashkit.bench.multitracks import find_multitracks, stem_files
-from mashkit.errors import AnalysisError
-from mashkit.types import TONIC_NAMES, Key, as_tuple
+from mashkit.errors import AnalysisError, MashkitError
+from mashkit.numbers import plain_number
+from mashkit.types import TONIC_NAMES, Analysis, Chords, Key, as_tuple
 
 
 @attrs.frozen(kw_only=True)
@@ -42,6 +44,11 @@ class Labels:
         Second at which each begins, and its label as :class:`mashkit.types.Chords` has it; the last is only an end.
     problem : str
         Why the labels cannot be read; empty if they can.
+
+    Raises
+    ------
+    AnalysisError
+        If the labels cannot be true: a tempo or grid that is no positive number, or times that do not increase.
     """
 
     collection: str
@@ -54,6 +61,12 @@ class Labels:
     downbeats: tuple[float, ...] | None = None
     chords: tuple[tuple[float, str], ...] | None = None
     problem: str = ""
+
+    def __attrs_post_init__(self) -> None:
+        # A wrong label that is found only while competitors are measured would count as their fault.
+        true_analysis(self.to_dict())
+        if self.grid is not None and not (_is_number(self.grid) and 0 < self.grid < math.inf):
+            raise AnalysisError(f"the grid is {self.grid!r}", "give a positive BPM, or None when unknown")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the labels without name and files, as plain data."""
@@ -69,20 +82,51 @@ class Labels:
         }
 
 
+def true_analysis(labels: Mapping[str, Any]) -> Analysis:
+    """Return the labels of :meth:`Labels.to_dict` as the analysis with which those of analyzers are compared.
+
+    Raises
+    ------
+    AnalysisError
+        If the labels break the rules of an analysis, or the key is no text.
+    """
+    chords = labels.get("chords")
+    return Analysis(
+        key=known_key(labels["key"]),
+        tempo=labels["tempo"],
+        beats=labels["beats"],
+        downbeats=_among(labels["downbeats"], labels["beats"]),
+        chords=None if chords is None else Chords([one[0] for one in chords], [one[1] for one in chords[:-1]]),
+    )
+
+
+def _among(downbeats: Sequence[float] | None, beats: Sequence[float] | None) -> Sequence[float] | None:
+    """Return the downbeats that are also beats, exactly, because an analysis allows no others."""
+    if downbeats is None or beats is None:
+        return None
+    known = set(beats)
+    return [time for time in downbeats if time in known]
+
+
+def _is_number(value: object) -> bool:
+    return type(plain_number(value)) is float
+
+
 def _labelled(
     collection: str, name: str, files: Sequence[Path], readers: Mapping[Path, Callable[[Path], Mapping[str, Any]]]
 ) -> Labels:
     """Return a piece with the labels of every file in ``readers`` that is there, or with the problem of one."""
-    labels: dict[str, Any] = {}
+    piece = Labels(collection=collection, name=name, files=files)
     for path, read in readers.items():
         try:
-            labels.update(read(path) if path.exists() else {})
-        except (OSError, ValueError, LookupError, TypeError, AttributeError, AnalysisError) as error:
+            piece = attrs.evolve(piece, **(read(path) if path.exists() else {}))
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, MashkitError) as error:
             # Not the whole path, because reasons are kept with results, which are passed on.
             place = f"{path.parent.name}/{path.name}"
-            problem = f"the labels in {place} cannot be read: {error!r}; correct or remove the file"
+            why = error.problem if isinstance(error, MashkitError) else repr(error)
+            problem = f"the labels in {place} cannot be read: {why}; correct or remove the file"
             return Labels(collection=collection, name=name, files=files, problem=problem)
-    return Labels(collection=collection, name=name, files=files, **labels)
+    return piece
 
 
 def read_demo(data: Path | None) -> Iterable[Labels]:
@@ -126,7 +170,14 @@ def read_multitracks(data: Path | None) -> Iterable[Labels]:
 
 def _song_facts(path: Path) -> dict[str, Any]:
     said = json.loads(path.read_text(encoding="utf-8"))
-    return {"key": said.get("key"), "tempo": said.get("bpm")}
+    return {"key": said.get("key"), "tempo": _bpm(said.get("bpm"))}
+
+
+def _bpm(value: Any) -> float | None:
+    """Return a tempo as a file gives it; 0 stands for a piece without a tempo."""
+    if value is not None and not _is_number(value):
+        raise AnalysisError(f"the tempo is {value!r}", "give a number of BPM")
+    return value or None
 
 
 def read_ultrastar(data: Path | None) -> Iterable[Labels]:
@@ -166,12 +217,12 @@ def read_giantsteps_tempo(data: Path | None) -> Iterable[Labels]:
         sound = folder / "audio" / f"{path.stem}.mp3" if folder else path
         if sound.exists():
             labels = _labelled("giantsteps-tempo", path.stem, [sound], {path: _tempo})
-            if labels.problem or labels.tempo:  # 0 stands for a piece without a tempo
+            if labels.problem or labels.tempo is not None:
                 yield labels
 
 
 def _tempo(path: Path) -> dict[str, Any]:
-    return {"tempo": float(path.read_text(encoding="utf-8").split()[0])}
+    return {"tempo": _bpm(float(path.read_text(encoding="utf-8").split()[0]))}
 
 
 def read_ballroom(data: Path | None) -> Iterable[Labels]:
@@ -221,7 +272,15 @@ def _beats(path: Path) -> dict[str, Any]:
 
 
 def known_key(text: str | None) -> Key | None:
-    """Return the key of a data set's text; None if the text is no single key ("-", "D minor | F major")."""
+    """Return the key of a data set's text; None if the text is no single key ("-", "D minor | F major").
+
+    Raises
+    ------
+    AnalysisError
+        If it is no text.
+    """
+    if text is not None and not isinstance(text, str):
+        raise AnalysisError(f"the key is {text!r}", 'give text, such as "A minor"')
     try:
         return None if text is None else Key.parse(text)
     except AnalysisError:
