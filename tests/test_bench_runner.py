@@ -586,6 +586,16 @@ TOML = 'name = "x"\ntask = "stretchers"\ntitle = "X"\n[[competitors]]\ncomponent
         (TOML + '[[competitors]]\ncomponent = "acme-tape"\n', "two competitors"),
         (TOML.partition("[[")[0], "has no competitors"),
         ("timeout_s = 0\n" + TOML, "timeout_s is 0"),
+        ("timeout_s = inf\n" + TOML, r"timeout_s is inf \(give seconds"),
+        ("timeout_s = nan\n" + TOML, "timeout_s is nan"),
+        ("timeout_s = true\n" + TOML, "timeout_s is True"),
+        (f"timeout_s = 1{'0' * 400}\n" + TOML, "timeout_s is 10000"),
+        (f"timeout_s = 1{'0' * 5000}\n" + TOML, r"x\.toml cannot be read as TOML"),
+        (TOML + "options = {wow = nan}\n", r"competitor 1: options\.wow is nan \(give a finite number"),
+        (TOML + "options = {since = 2020-01-01}\n", r"options\.since is 2020-01-01 \(give text, a number"),
+        (TOML + "[settings]\nsince = 2020-01-01\n", r"x\.toml: suite 'x': settings\.since is 2020-01-01"),
+        (TOML + "[settings]\nspeeds = [0.9, inf]\n", r"settings\.speeds\[1\] is inf \(give a finite number"),
+        (TOML + "[settings.a]\nb = -inf\n", r"settings\.a\.b is -inf"),
         ('timeout_s = "long"\n' + TOML, "timeout_s.*must be"),
         ("=", r"x\.toml cannot be read as TOML.*correct that line"),
         ("seed = -1\n" + TOML, r"x\.toml: suite 'x': seed is -1 \(give a whole number, 0 or more"),
@@ -671,6 +681,10 @@ def test_a_suite_in_little_is_another_suite() -> None:
     for wrong in ("abc", "-1", "true", "1.5"):
         with pytest.raises(SuiteError, match=r"seed is .*give a whole number, 0 or more"):
             suite.trying([f"seed={wrong}"])
+    with pytest.raises(SuiteError, match=r"settings\.vocals is inf"):
+        suite.trying(["vocals=Infinity"])
+    with pytest.raises(SuiteError, match=r"options\.wow is nan"):
+        Competitor.parse("acme:wow=NaN")
     with pytest.raises(SuiteError, match="--set: 'vocals'"):
         suite.trying(["vocals"])
     with pytest.raises(SuiteError, match="did you mean 'vocals'"):

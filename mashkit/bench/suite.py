@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -18,6 +19,7 @@ from mashkit.bench.registered import installed, tasks
 from mashkit.bench.tables import SuiteError, from_table
 from mashkit.discovery import by_name
 from mashkit.errors import suggestion
+from mashkit.numbers import plain_number
 from mashkit.paths import path_text
 from mashkit.types import as_tuple, frozen_mapping
 
@@ -25,6 +27,28 @@ LONGEST_NAME = 200
 """Most bytes of a suite's name, because file systems allow 255 with the suffix."""
 TIMEOUT_S = 300.0
 """Default of a suite's ``timeout_s``, seconds a measurement: many times as long as any measurement of ours."""
+
+
+def _require_plain(what: str, value: object) -> None:
+    """Raise SuiteError unless a value of a suite can be written into its result, which is JSON; ``what`` names it."""
+    if isinstance(value, dict):
+        for name, one in value.items():
+            if not isinstance(name, str):
+                raise SuiteError(f"{what} has the key {name!r}", "write keys as text")
+            _require_plain(f"{what}.{name}", one)
+    elif isinstance(value, (list, tuple)):
+        for index, one in enumerate(value):
+            _require_plain(f"{what}[{index}]", one)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise SuiteError(f"{what} is {value}", "give a finite number")
+    elif value is not None and not isinstance(value, (str, int, float)):
+        raise SuiteError(f"{what} is {value}", "give text, a number, true or false, or a list or table of these")
+
+
+def _plain_options(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    options = frozen_mapping(given)
+    _require_plain("options", dict(options))
+    return options
 
 
 @attrs.frozen(kw_only=True)
@@ -36,16 +60,21 @@ class Competitor:
     component : str
         Its name in the registry.
     options : mapping
-        The options that differ from the component's defaults.
+        The options that differ from the component's defaults, as plain data: what JSON has, with finite numbers.
     label : str
         Name in tables; default: the component's name and the options.
     install : str
         The command that installs the component. If it is given, a missing plugin is an "unavailable" row; if not, an
         error.
+
+    Raises
+    ------
+    SuiteError
+        If an option is no plain data.
     """
 
     component: str
-    options: Mapping[str, Any] = attrs.field(factory=dict, converter=frozen_mapping)
+    options: Mapping[str, Any] = attrs.field(factory=dict, converter=_plain_options)
     label: str = attrs.field()
     install: str = ""
 
@@ -63,7 +92,7 @@ class Competitor:
         Raises
         ------
         SuiteError
-            If an option has no value.
+            If an option has no value, or is no finite number.
 
         Examples
         --------
@@ -110,19 +139,20 @@ class Suite:
     competitors : tuple of Competitor
         Labels are distinct.
     timeout_s : float
-        Most seconds a measurement may take, > 0.
+        Most seconds a measurement may take, > 0 and finite.
     seed : int
         Seed of all random parts of the inputs, ≥ 0.
     settings : mapping
-        Passed to the task, with the seed: it is no setting of its own.
+        Passed to the task, with the seed: it is no setting of its own. As plain data, as a competitor's options.
     baseline : str
         Label of the competitor with which every other one is compared; empty to compare every two.
 
     Raises
     ------
     SuiteError
-        If the task is unknown, there is no competitor, two share a label, the time-out is not positive, the name cannot
-        be that of files, or the seed is no whole number ≥ 0 or stands among the settings.
+        If the task is unknown, there is no competitor, two share a label, the time-out is not positive and finite, the
+        name cannot be that of files, the seed is no whole number ≥ 0 or stands among the settings, or a setting is no
+        plain data.
     """
 
     name: str = attrs.field(validator=names_files)
@@ -140,8 +170,11 @@ class Suite:
             raise SuiteError(f"suite {self.name!r}: no task is called {self.task!r}", suggestion(self.task, tasks()))
         if not self.competitors:
             raise SuiteError(f"suite {self.name!r} has no competitors", "name some, or --add one")
-        if not self.timeout_s > 0:
+        timeout_s = plain_number(self.timeout_s)
+        if type(timeout_s) is not float or not 0 < timeout_s < math.inf:
             raise SuiteError(f"suite {self.name!r}: timeout_s is {self.timeout_s}", "give seconds, more than 0")
+        # What JSON cannot hold would be found only when all is measured and the result is written.
+        _require_plain(f"suite {self.name!r}: settings", dict(self.settings))
         if "seed" in self.settings:
             raise SuiteError(f"suite {self.name!r}: seed is no setting", "write seed = 1 above [settings]")
         if type(self.seed) is not int or self.seed < 0:
@@ -228,8 +261,8 @@ class Suite:
         Raises
         ------
         SuiteError
-            If a setting has no value, or the seed is no whole number ≥ 0. An unknown setting is found when the task
-            makes its inputs.
+            If a setting has no value or is no finite number, or the seed is no whole number ≥ 0. An unknown setting
+            is found when the task makes its inputs.
         """
         fix = "write it like vocals=2"
         changed = dict(_pair(text, "--set", fix) for text in settings)
@@ -293,6 +326,6 @@ def _suite_in(text: str, where: str) -> Suite:
     """Return the suite in the text of a file; ``where`` names the file in errors."""
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also a number of too many digits, and brackets that are too deep
         raise SuiteError(f"{where} cannot be read as TOML: {error}", "correct that line") from error
     return Suite.from_dict(data, where)
