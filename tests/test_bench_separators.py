@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import sys
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
@@ -24,7 +25,15 @@ from mashkit.bench.records import Entry, Row
 from mashkit.bench.results import Result, read_result
 from mashkit.bench.runner import ranked, run
 from mashkit.bench.separator_metrics import MOST_DB, bss_sdr, leakage, sdr, si_sdr
-from mashkit.bench.separators import FOUR, SeparatorTask, _true_stems, excerpt_of, silent_start, unexplained
+from mashkit.bench.separators import (
+    FOUR,
+    SeparatorTask,
+    _distortions,
+    _true_stems,
+    excerpt_of,
+    silent_start,
+    unexplained,
+)
 from mashkit.bench.suite import Competitor, Suite
 from mashkit.bench.tables import SuiteError
 from mashkit.bench.tasks import Input, InputLost, same_song
@@ -123,6 +132,21 @@ def test_a_silent_estimate_is_the_worst_and_changes_no_other() -> None:
     first, silent = bss_sdr(true, found, 4000)
     assert silent == -MOST_DB
     assert first == bss_sdr(true, [found[0], true[0]], 4000)[0]
+
+
+def test_roles_that_never_sound_together_have_no_bss_and_fail_nobody() -> None:
+    random = np.random.default_rng(5)
+    parts = {name: random.normal(scale=0.1, size=(2, 88_200)).astype(np.float32) for name in ("vocals", "drums")}
+    parts["vocals"][:, :44_100], parts["drums"][:, 44_100:] = 0, 0
+    true = [part.astype(float) for part in parts.values()]
+    found = [true[0] + 0.1 * true[1], true[1] + 0.1 * true[0]]
+    assert bss_sdr(true, found, 44_100) == [None, None]
+    assert bss_sdr(true, [found[0], 0 * true[1]], 44_100) == [None, -MOST_DB]
+    sides = [
+        {name: Audio(one.astype(np.float32), 44_100) for name, one in zip(parts, side, strict=True)}
+        for side in (true, found)
+    ]
+    assert _distortions(*sides).keys() == {"vocals_sdr", "vocals_si", "drums_sdr", "drums_si"}
 
 
 def test_the_excerpt_is_where_all_roles_sound() -> None:
@@ -270,6 +294,14 @@ def test_what_stems_do_not_explain_of_a_mix() -> None:
         ("Caesium", "Cae", False),
         ("Band - Caesium live", "Caesium", False),
         ("東京 - 歌", "歌", True),
+        # The same letters as other systems store them.
+        (unicodedata.normalize("NFC", "Beyoncé - Déjà Vu"), unicodedata.normalize("NFD", "Beyoncé - Déjà Vu"), True),
+        (unicodedata.normalize("NFD", "ÉTÉ"), unicodedata.normalize("NFC", "été"), True),
+        ("?", "!!!", False),
+        ("Ed - +", "Ed - ÷", False),
+        ("!!! - Song", "??? - Song", False),
+        ("Ed - ÷", "ed - ÷", True),
+        ("÷", "Ed - ÷", True),
     ],
 )
 def test_songs_are_known_by_their_names(one: str, other: str, same: bool) -> None:

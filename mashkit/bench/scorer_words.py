@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from mashkit.bench.records import Entry, Row
 from mashkit.bench.statistics import SIGNIFICANT, Comparison
 from mashkit.pages import MINUS
+from mashkit.paths import folded
 
 
 def lead(
@@ -44,7 +45,7 @@ def _compared(competitors: Sequence[Entry], rows: Sequence[Row]) -> str:
         return f"{said} {_counted(len(recordings), 'song')} made by a program, so of no artist."
     # Results of earlier versions do not name recordings; some songs are named by their artist and title.
     names = {song: song if name is None else name for song, name in recordings.items()}
-    artists = {name.rpartition(" - ")[0].casefold() for name in names.values()}
+    artists = {folded(name.rpartition(" - ")[0]) for name in names.values()}
     if "" in artists:
         return f"{said} {_counted(len(recordings), 'song')}, of which the result does not name all artists."
     return f"{said} {_counted(len(recordings), 'song')} of {_counted(len(artists), 'artist')}."

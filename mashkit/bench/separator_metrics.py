@@ -78,8 +78,11 @@ def silent(true_power: Signals, mix_power: Signals) -> npt.NDArray[np.bool_]:
     return (true_power < SILENCE**2) & (mix_power > SOUNDING**2)
 
 
-def bss_sdr(true: Sequence[Signals], found: Sequence[Signals], sample_rate: int) -> list[float]:
+def bss_sdr(true: Sequence[Signals], found: Sequence[Signals], sample_rate: int) -> list[float | None]:
     """Return museval's SDR (BSSEval v4) of each signal: median over seconds, dB.
+
+    museval computes nothing, of any signal, for a second in which one of the true or found signals is silent. If that
+    is so in every second, the results are None.
 
     Parameters
     ----------
@@ -95,7 +98,7 @@ def bss_sdr(true: Sequence[Signals], found: Sequence[Signals], sample_rate: int)
     # An estimate is compared with the true signals alone, so the one that stands for a silent one changes no other.
     measured = [one if sounding else true_one for one, true_one, sounding in zip(found, true, sounds, strict=True)]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # seconds in which a stem is silent are NaN, and left out of the median
+        warnings.simplefilter("ignore")  # seconds in which any stem is silent are NaN, and left out of the medians
         found_sdr, *_ = bss_eval(
             np.stack([one.T for one in true]),
             np.stack([one.T for one in measured]),
@@ -103,4 +106,5 @@ def bss_sdr(true: Sequence[Signals], found: Sequence[Signals], sample_rate: int)
             hop=sample_rate,
         )
         medians = [float(np.nanmedian(one)) for one in found_sdr]
-    return [median if sounding else -MOST_DB for median, sounding in zip(medians, sounds, strict=True)]
+    known = [None if np.isnan(median) else median for median in medians]
+    return [median if sounding else -MOST_DB for median, sounding in zip(known, sounds, strict=True)]

@@ -54,7 +54,7 @@ from mashkit.bench.separator_metrics import (
     silent,
 )
 from mashkit.bench.statistics import Comparison, PairedTest, every_two, median, paired
-from mashkit.bench.tables import from_table, names
+from mashkit.bench.tables import finite, from_table, names
 from mashkit.bench.tasks import Cell, Input, InputLost, Literature, Pick, Table, Task, metric_chart, stopwatch
 from mashkit.catalog.ingest import SAMPLE_RATE
 from mashkit.components import Component, whole
@@ -95,7 +95,7 @@ class Settings:
 
     collections: tuple[str, ...] = attrs.field(factory=lambda: _collections(), converter=names)
     songs: int = attrs.field(default=4, validator=whole(1))
-    excerpt_s: float = attrs.field(default=12.0, converter=float, validator=attrs.validators.ge(2.0))
+    excerpt_s: float = attrs.field(default=12.0, converter=finite, validator=attrs.validators.ge(2.0))
     seed: int = 0
 
     @collections.validator
@@ -313,7 +313,7 @@ class SeparatorTask(Task):
 
 
 def _distortions(true: Mapping[str, Audio], found: Mapping[str, Audio]) -> dict[str, float]:
-    """Return SDR, SI-SDR and BSSEval's SDR of the signals that are not silent, by name."""
+    """Return SDR, SI-SDR and BSSEval's SDR of the signals that are not silent, by name; BSSEval's if it is known."""
     names = [name for name, audio in true.items() if _rms(audio.samples) > SILENCE]
     pairs = [[side[name].samples.astype(np.float64) for name in names] for side in (true, found)]
     values: dict[str, float] = {}
@@ -321,7 +321,9 @@ def _distortions(true: Mapping[str, Audio], found: Mapping[str, Audio]) -> dict[
         return values
     bss = bss_sdr(pairs[0], pairs[1], next(iter(true.values())).sample_rate)
     for name, one, other, ratio in zip(names, pairs[0], pairs[1], bss, strict=True):
-        values |= {f"{name}_sdr": sdr(one, other), f"{name}_si": si_sdr(one, other), f"{name}_bss": ratio}
+        values |= {f"{name}_sdr": sdr(one, other), f"{name}_si": si_sdr(one, other)}
+        if ratio is not None:
+            values[f"{name}_bss"] = ratio
     return values
 
 

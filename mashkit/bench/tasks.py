@@ -30,7 +30,7 @@ from mashkit.components.fence import plugin_code
 from mashkit.discovery import imported
 from mashkit.errors import BrokenPlugin, MashkitError, suggestion
 from mashkit.models import file_sha256
-from mashkit.paths import encodable
+from mashkit.paths import encodable, folded
 from mashkit.types import Audio, as_tuple, frozen_mapping
 from mashkit.workers.processes import cpu_seconds, family
 
@@ -114,9 +114,10 @@ def digest_of_all(inputs: Iterable[Input]) -> str:
 def same_song(one: str, other: str) -> bool:
     """Return whether two names are of one song, each "artist - title" or the title alone.
 
-    Only letters and digits count, in either case: folders are named "MusicDelta - Hendrix" and "Music Delta - Hendrix".
-    If one of the names has no artist, the titles decide, because it is worse to judge a network by a song of its
-    training than to leave a song out.
+    Only letters and digits count, in either case and in either form of accents: folders are named "MusicDelta -
+    Hendrix" and "Music Delta - Hendrix". Of a name without any, such as "!!!", all signs count. If one of the names has
+    no artist, the titles decide, because it is worse to judge a network by a song of its training than to leave a song
+    out.
     """
     names = [[_plain(part) for part in name.rpartition(" - ")[::2]] for name in (one, other)]
     (artist, title), (other_artist, other_title) = names
@@ -124,7 +125,8 @@ def same_song(one: str, other: str) -> bool:
 
 
 def _plain(name: str) -> str:
-    return "".join(letter for letter in name.casefold() if letter.isalnum())
+    plain = folded(name).strip()
+    return "".join(letter for letter in plain if letter.isalnum()) or plain
 
 
 @attrs.frozen(kw_only=True)
