@@ -130,6 +130,13 @@ def test_a_result_of_before_is_read_and_converted(
     assert {one.name: one.read_bytes() for one in tmp_path.iterdir()} == files
 
 
+def test_a_title_on_two_lines_makes_no_result_that_the_next_run_refuses(result: Result, tmp_path: Path) -> None:
+    two = attrs.evolve(result, suite=attrs.evolve(result.suite, title="A title\n\nin two lines"))
+    publish(two, tmp_path)
+    assert (tmp_path / "s.1.md").read_text().startswith("# A title in two lines\n\n")
+    publish(two, tmp_path)
+
+
 # --------------------------------------------------------------------------------------------------------- refusals
 def test_rows_that_are_not_its_own_are_refused(result: Result, tmp_path: Path) -> None:
     path, other = tmp_path / "one.json", tmp_path / "other.json"

@@ -24,6 +24,7 @@ from mashkit.bench.statistics import SIGNIFICANT, Comparison
 from mashkit.bench.tasks import Cell, Literature, Pick, Table, load_task
 from mashkit.components.fence import plugin_code
 from mashkit.pages import MINUS, NONE, number, text
+from mashkit.pages.exports import one_line
 from mashkit.products import require_replaceable_text
 
 LONG = 40
@@ -215,10 +216,11 @@ def markdown(result: Result) -> str:
     )
     task = load_task(result.suite.task)
     lead = task.lead(result.measured, result.rows, result.comparisons, result.suite.baseline)
-    parts = [f"# {result.suite.title}", "", *([*(f"- {one}" for one in lead), ""] if lead else [])]
+    # Title and lead are on one line each, because it is by these lines that the next run knows the file as its own.
+    parts = [f"# {one_line(result.suite.title)}", "", *([*(f"- {one_line(one)}" for one in lead), ""] if lead else [])]
     parts += [" ".join([made, *judged_apart(result)]), "", *lines, ""]
     for table in task.tables(result.measured, result.rows):
-        parts += [f"## {table.title}", "", table.caption, "", f"| {' | '.join(map(_line, table.heads))} |"]
+        parts += [f"## {one_line(table.title)}", "", table.caption, "", f"| {' | '.join(map(_line, table.heads))} |"]
         parts += [f"|{'---|' * len(table.heads)}"]
         for name, row in table.rows:
             numbers = [" / ".join(_shown(cell, table.digits)) for cell in row]
