@@ -345,6 +345,32 @@ def test_what_makes_no_sense_is_refused(database: MashupDB, exports: dict[Layout
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("name", ["clips/000000.tar", "vocal/000000.tar", "notes.txt"])
+def test_no_file_of_the_users_is_replaced(layout: Layout, name: str, database: MashupDB, tmp_path: Path) -> None:
+    theirs = tmp_path / name
+    theirs.parent.mkdir(exist_ok=True)
+    theirs.write_text("the user's own")
+    with pytest.raises(UsageError, match=r"is not empty.*name another folder"):
+        export(database, tmp_path, layout=layout)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [theirs]
+    assert theirs.read_text() == "the user's own"
+
+
+def test_a_run_goes_on_after_a_kill_at_any_file(
+    database: MashupDB, exports: dict[Layout, Path], tmp_path: Path
+) -> None:
+    (tmp_path / ".x1.part.jsonl").write_text("{")  # killed while the journal was written
+    with pytest.raises(Stop):
+        export(database, tmp_path, layout="webdataset", shard_clips=2, notify=stopping(1)[0])
+    # Killed after a shard got its name, and before its line was written.
+    journal = tmp_path / JOURNAL
+    journal.write_text(journal.read_text().splitlines(keepends=True)[0])
+    (tmp_path / ".x1.part.jsonl").unlink()
+    export(database, tmp_path, layout="webdataset", shard_clips=2)
+    assert files(tmp_path) == files(exports["webdataset"])
+
+
 def test_only_what_is_asked_for(songs: Path, tmp_path: Path) -> None:
     with add(songs, tmp_path / "database", with_features=False) as database:
         assert export(database, tmp_path / "all").fields == tuple(Role)

@@ -42,6 +42,7 @@ from mashkit.catalog.objects import encode
 from mashkit.catalog.upkeep import content_digest
 from mashkit.errors import CatalogError, OutputError, UsageError
 from mashkit.hookspecs import StageEvent
+from mashkit.paths import path_text
 from mashkit.rendering.output import environment
 from mashkit.types import Audio, Role
 
@@ -69,7 +70,7 @@ def export(
     database : MashupDB
         The database; it must not change during the export.
     folder : Path
-        An empty folder, or a folder with an export of the same kind and content.
+        An empty folder, or a folder with an export of the same kind and content. Hidden files may be in it.
     layout : {"parquet", "webdataset"}
     fields : sequence of str, optional
         Fields from :data:`mashkit.catalog.exported.FIELDS`; by default all, but features only if every clip has them.
@@ -86,7 +87,7 @@ def export(
     Raises
     ------
     UsageError
-        If the arguments make no sense, or the folder holds another export.
+        If the arguments make no sense, or the folder holds another export or other files.
     CatalogError
         If there are no clips, a clip lacks a requested field or its files are damaged, or the database changes.
     OutputError
@@ -195,6 +196,8 @@ class _Finished:
             there = _Kind(manifest.layout, manifest.fields, manifest.shard_clips, manifest.content_sha256).line()
             noted = list(manifest.shards)
         else:
+            if not self._journal.exists():
+                self._require_empty()
             there, *lines = self._lines() or [kind.line()]
             noted = [shard for line in lines if (shard := _noted(line)) is not None]
         if there != kind.line():
@@ -204,6 +207,17 @@ class _Finished:
         # The journal is written anew, because a new line after an incomplete last line could not be read.
         write_text(self._journal, f"{kind.line()}\n")
         self.add(noted)
+
+    def _require_empty(self) -> None:
+        """Raise UsageError if there are files: without manifest and journal they are the user's, and may be replaced.
+
+        Hidden files do no harm: they are those of a file manager, or what is left of a journal that was being written.
+        """
+        if any(not one.name.startswith(".") for one in self._folder.iterdir()):
+            raise UsageError(
+                f"{path_text(self._folder)} is not empty, and holds no export that this could continue",
+                "name another folder",
+            )
 
     def _lines(self) -> list[str]:
         try:
