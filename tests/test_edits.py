@@ -69,6 +69,21 @@ def test_beats_have_the_tempo_that_was_set(tempo: float) -> None:
     assert 60 / np.diff(changed.beats).mean() == pytest.approx(tempo, rel=0.01)
 
 
+@pytest.mark.parametrize("pickup", range(8))
+@pytest.mark.parametrize("factor", [2.0, 3.0, 0.5, 1.5])
+def test_no_bar_before_the_first_downbeat_is_lost(factor: float, pickup: int) -> None:
+    beats = np.arange(0.0, 30.0, 1.0)
+    analysis = attrs.evolve(analysis_of(beats), downbeats=beats[pickup::4])
+    changed = edited(analysis, {"tempo": 60.0 * factor}, 30.0)
+    assert changed.beats is not None
+    assert changed.downbeats is not None
+    first = np.searchsorted(changed.beats, changed.downbeats[0])
+    assert first < 4
+    np.testing.assert_array_equal(changed.downbeats, changed.beats[first::4])
+    if factor > 1 and factor.is_integer():
+        assert set(beats[pickup::4]) <= set(changed.downbeats)
+
+
 @pytest.mark.parametrize(
     ("values", "vouched"),
     [

@@ -292,6 +292,23 @@ def test_delay_is_found_whatever_the_mix_does_to_a_stem() -> None:
     assert delay(signals.silence(16.0), mix) is None
 
 
+@pytest.mark.parametrize(("stem_s", "mix_s"), [(3.0, 3.0), (1.0, 9.0), (9.0, 1.0), (2.0, 20.0)])
+def test_delay_of_what_is_shorter_than_the_longest_delay(stem_s: float, mix_s: float) -> None:
+    sound = signals.noise(30.0, seed=3)
+
+    def part(start: float, length: float) -> Audio:
+        return sound.excerpt(start, length)
+
+    assert delay(part(0.0, stem_s), part(0.0, mix_s)) == pytest.approx(0.0, abs=1e-3)
+    later = max(0.0, mix_s - stem_s) + 0.5 * min(stem_s, mix_s)  # half of what is shorter is still in the other
+    if later <= 10.0:
+        whole = np.concatenate([signals.silence(later).samples, part(0.0, stem_s).samples], axis=1)
+        late = Audio(whole[:, : round(mix_s * sound.sample_rate)], sound.sample_rate)
+        assert delay(part(0.0, stem_s), late) == pytest.approx(later, abs=1e-3)
+    earlier = 0.5 * min(stem_s, mix_s)
+    assert delay(part(0.0, stem_s), part(earlier, mix_s)) == pytest.approx(-earlier, abs=1e-3)
+
+
 @pytest.mark.plugins
 def test_the_labelled_tempo_puts_beats_right(tmp_path: Path, collections_on_disk: Path) -> None:
     folder = _copied(collections_on_disk / "multitracks", tmp_path / "songs") / "Band - Tune"

@@ -137,7 +137,7 @@ def _at_tempo(analysis: Analysis, tempo: float, duration_s: float) -> Analysis:
     else:
         step = round(1 / factor)
         beats = analysis.beats[int(np.searchsorted(analysis.beats, first)) % step :: step]
-    downbeats = beats[int(np.argmin(np.abs(beats - first))) :: bar] if known else analysis.downbeats
+    downbeats = _every(bar, beats, int(np.argmin(np.abs(beats - first)))) if known else analysis.downbeats
     return attrs.evolve(vouched, beats=beats, downbeats=downbeats)
 
 
@@ -174,4 +174,9 @@ def _with_bars(analysis: Analysis, bar: int) -> Analysis:
 def _barred(analysis: Analysis, beats: Times, at: int, bar: int) -> Analysis:
     """Return the analysis with ``beats``, and a downbeat on beat number ``at`` and on every ``bar``-th beat from it."""
     vouched = _vouched_for(analysis, "downbeats", "metre")
-    return attrs.evolve(vouched, beats=beats, downbeats=beats[at % bar :: bar])
+    return attrs.evolve(vouched, beats=beats, downbeats=_every(bar, beats, at))
+
+
+def _every(bar: int, beats: Times, at: int) -> Times:
+    """Return beat number ``at`` and every ``bar``-th beat before and after it."""
+    return beats[at % bar :: bar]

@@ -46,11 +46,12 @@ def delay(stem: Audio, mix: Audio) -> float | None:
     if magnitude.max() == 0:
         return None
     spread: npt.NDArray[np.float32] = scipy.fft.irfft(cross / np.maximum(magnitude, 1e-9 * magnitude.max()), size)
-    most = round(MOST_S * RATE)
-    near = np.abs(np.concatenate([spread[-most:], spread[: most + 1]]))
+    # Beyond these delays the two do not overlap. The correlation is circular: its end holds the negative delays.
+    earliest, latest = (min(round(MOST_S * RATE), len(signal) - 1) for signal in (one, other))
+    near = np.abs(np.concatenate([spread[size - earliest :], spread[: latest + 1]]))
     peak = int(np.argmax(near))
     clear = near[peak] >= CLEAR * np.sqrt(np.mean(np.square(near)))
-    return (peak - most) / RATE if clear else None
+    return (peak - earliest) / RATE if clear else None
 
 
 def synchrony_note(song: Song, mix: Audio, stems: Sequence[Audio]) -> str | None:
