@@ -192,6 +192,9 @@ def test_a_section_that_is_long_enough_stays_as_it_is() -> None:
     assert (long.start, long.duration) == (40.0, 56.0)  # 28 bars: 30 fit
     (last,) = section_excerpts([Section(180.0, 196.0, "chorus")], bars, music_ends=196.0)
     assert (last.start, last.start + last.duration) == (164.0, 196.0)
+    slow = 4.984059607663549 + 6.0 * np.arange(11)  # a minute, and 7e-15 s by rounding
+    (minute,) = section_excerpts([Section(0.0, 1.0, "verse")], slow)
+    assert minute.duration == pytest.approx(60.0)
 
 
 @pytest.mark.parametrize(("moment", "start"), [(39.9, 40.0), (39.5, 40.0), (39.0, 38.0), (38.6, 38.0), (40.05, 40.0)])
