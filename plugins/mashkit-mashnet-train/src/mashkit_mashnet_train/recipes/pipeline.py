@@ -30,12 +30,13 @@ from mashkit.interfaces.executor import Job, Work
 from mashkit.mashup import Mashup
 from mashkit.pipeline import Kit
 from mashkit.rendering.renderer import Renderer
-from mashkit.types import Audio, Clip, Condition, MashupPlan, Role
+from mashkit.types import Clip, Condition, MashupPlan, Role
 from mashkit_mashnet.frontend import FrontEnd
 from mashkit_mashnet.networks import PRESETS
 from mashkit_mashnet.stem_features import ROLES, Bytes
 from mashkit_mashnet_train.example_store import ExampleRecord, ExampleStore, ExampleWriter
 from mashkit_mashnet_train.examples import Fold, Split, splits
+from mashkit_mashnet_train.recipes.mixing import mixed
 from mashkit_mashnet_train.store import StoreError
 
 DATABASE, MIXES = "songs.db", "mixes"
@@ -255,23 +256,10 @@ def _mixed_down(song: Song | Unusable, mixes: Path) -> Song | Unusable:
         path = song.path if song.has_mix else mixes / bytes_digest(song)[:16] / f"{song.path.name}.flac"
         if not path.exists():
             require_writable_folder(path.parent)
-            save(path, _sum([load(stem) for stem in song.stems.values()]))
+            save(path, mixed([load(stem) for stem in song.stems.values()]))
     except MashkitError as error:
         return song.path, error
     return attrs.evolve(song, path=path, stems={})
-
-
-def _sum(stems: Sequence[Audio]) -> Audio:
-    """Return the sum of stems of one rate, lowered if it would be clipped; shorter stems end in silence."""
-    rate = stems[0].sample_rate
-    channels = max(stem.samples.shape[0] for stem in stems)
-    total = np.zeros((channels, max(stem.frames for stem in stems)), np.float32)
-    for stem in stems:
-        if stem.sample_rate != rate:
-            raise StoreError(f"stems of {rate} and {stem.sample_rate} Hz in one song", "resample them to one rate")
-        total[:, : stem.frames] += stem.samples
-    peak = float(np.abs(total).max(initial=0.0))
-    return Audio(total / np.float32(max(1.0, peak)), rate)
 
 
 def _plans(

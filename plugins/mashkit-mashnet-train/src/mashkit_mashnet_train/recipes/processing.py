@@ -14,6 +14,7 @@ import numpy as np
 
 from mashkit.interfaces import Separator, Stretcher
 from mashkit.types import Audio, Role, Samples
+from mashkit_mashnet_train.recipes.mixing import mixed
 
 MIXED = 3
 """Least number of songs whose stems are mixed: each stem of a mix is of another song."""
@@ -57,9 +58,9 @@ class Processing:
         random : numpy.random.Generator
             Of every draw.
         """
-        made = [dict(stems) for stems in songs] if self.separator is None else _separated(
-            self.separator, songs, sample_rate
-        )  # fmt: skip
+        made = [dict(stems) for stems in songs]
+        if self.separator is not None:
+            made = _separated(self.separator, songs, sample_rate)
         if self.stretcher is not None:
             for stems in made:
                 for role in Role:
@@ -75,13 +76,10 @@ def _separated(
     """Return the stems that a separator takes from mixes in which each stem is of another song."""
     made: list[dict[Role, Samples]] = [{} for _ in songs]
     for first in range(len(songs)):
-        mixed = {role: (first + place) % len(songs) for place, role in enumerate(Role)}
-        mix = np.zeros(max(len(songs[song][role]) for role, song in mixed.items()), np.float32)
-        for role, song in mixed.items():
-            mix[: len(songs[song][role])] += songs[song][role]
-        mix /= max(1.0, float(np.abs(mix).max(initial=0.0)))
-        stems = separator.separate(Audio(mix[None], sample_rate))
-        for role, song in mixed.items():
+        song_of = {role: (first + place) % len(songs) for place, role in enumerate(Role)}
+        mix = mixed([Audio(songs[song][role][None], sample_rate) for role, song in song_of.items()])
+        stems = separator.separate(mix)
+        for role, song in song_of.items():
             made[song][role] = stems.role(role).samples[0, : len(songs[song][role])]
     return made
 

@@ -18,9 +18,10 @@ from mashkit.atomicfile import require_possible_folder, require_writable_folder
 from mashkit.audio.files import save
 from mashkit.errors import UsageError
 from mashkit.models import file_sha256
-from mashkit.types import Analysis, Audio, Role
+from mashkit.types import Analysis, Audio, Role, Samples
 from mashkit_mashnet.stem_features import StemFeatures
 from mashkit_mashnet_train.examples import Split, split_of
+from mashkit_mashnet_train.recipes.mixing import mixed
 from mashkit_mashnet_train.recipes.processes import in_processes
 from mashkit_mashnet_train.recipes.processing import MIXED, Processing
 from mashkit_mashnet_train.recipes.production import Production
@@ -266,9 +267,7 @@ def _make(
     processed = processing.of([one.stems for one in arranged], SAMPLE_RATE, np.random.default_rng([seeds[0], 1]))
     for excerpt, made, stems in zip(group, arranged, processed, strict=True):
         if sound is not None:
-            mix = np.stack(list(made.stems.values())).sum(axis=0)
-            mix /= max(1.0, float(np.abs(mix).max(initial=0.0)))
-            save(sound / f"{clip_id(excerpt)}.flac", Audio(mix[None], SAMPLE_RATE))
+            save(sound / f"{clip_id(excerpt)}.flac", mixed([_audio(samples) for samples in made.stems.values()]))
         beats = np.arange(4 * excerpt.bars) * 60 / made.tempo
         key = None if excerpt.key is None else excerpt.key.transposed(made.transposed)
         facts = {"voice": made.voice, "drums": made.drums, "production": made.production}
@@ -281,10 +280,11 @@ def _make(
             analysis=Analysis(key=key, tempo=made.tempo, beats=beats, downbeats=beats[::4]),
             facts=facts,
         )
-        writer.add(
-            record,
-            {role: StemFeatures.of(Audio(samples[None], SAMPLE_RATE), fine=True) for role, samples in stems.items()},
-        )
+        writer.add(record, {role: StemFeatures.of(_audio(samples), fine=True) for role, samples in stems.items()})
+
+
+def _audio(samples: Samples) -> Audio:
+    return Audio(samples[None], SAMPLE_RATE)
 
 
 def _seed(seed: int, name: str) -> int:
