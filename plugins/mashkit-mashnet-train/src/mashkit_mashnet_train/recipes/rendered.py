@@ -184,7 +184,7 @@ def check(
     if not excerpts:
         raise UsageError(
             f"{midi} has fewer than {MIXED} songs of one part, whose stems are mixed for the separator",
-            "give more songs",
+            "give more --songs",
         )
     return excerpts, source
 
