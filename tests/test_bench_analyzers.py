@@ -15,7 +15,7 @@ import pytest
 import soundfile
 
 from mashkit.audio.files import resample, save
-from mashkit.bench import rendered
+from mashkit.bench import analyzers, rendered
 from mashkit.bench.analyzers import FIELDS, AnalyzerTask, compared, excerpt, tempo_is_right
 from mashkit.bench.collections import look_for
 from mashkit.bench.labelled import Labels, known_key, read_demo
@@ -23,7 +23,6 @@ from mashkit.bench.registered import labelled, labels_of
 from mashkit.bench.tables import SuiteError
 from mashkit.bench.tasks import Input
 from mashkit.components import ComponentInfo
-from mashkit.errors import AnalysisError
 from mashkit.interfaces import Analyzer
 from mashkit.interfaces.analyzer import ANALYSIS_FIELDS
 from mashkit.testing import signals
@@ -354,9 +353,16 @@ def test_a_tempo_of_0_is_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "wrong", [{"tempo": 0.0}, {"grid": math.inf}, {"beats": (2.0, 1.0)}, {"chords": ((0.0, "?"),)}]
 )
-def test_labels_that_cannot_be_true_are_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(AnalysisError):
-        Labels(collection="acme", name="one", files=(), **wrong)
+def test_labels_that_cannot_be_true_cost_their_piece_alone(
+    wrong: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pieces = [Labels(collection="demo", name="one", files=(), tempo=120.0)]
+    pieces.append(Labels(collection="demo", name="two", files=(), **wrong))
+    monkeypatch.setattr(analyzers, "labels_of", lambda card, data: pieces)
+    first, second = TASK.inputs({"collections": ["demo"]}, None)
+    assert first.missing == ""
+    assert second.missing
+    assert second.parameters["tempo"] is None
 
 
 def test_the_demo_songs_are_labelled() -> None:

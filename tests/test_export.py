@@ -345,6 +345,12 @@ def test_what_makes_no_sense_is_refused(database: MashupDB, exports: dict[Layout
     assert not (tmp_path / "out").exists()
 
 
+def test_a_new_disk_is_empty(database: MashupDB, tmp_path: Path) -> None:
+    (tmp_path / "lost+found").mkdir()
+    (tmp_path / ".Trash-0").mkdir()
+    assert export(database, tmp_path, fields=["vocal"]).shards
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("name", ["clips/000000.tar", "vocal/000000.tar", "notes.txt"])
 def test_no_file_of_the_users_is_replaced(layout: Layout, name: str, database: MashupDB, tmp_path: Path) -> None:

@@ -283,13 +283,16 @@ class AnalyzerTask(Task):
 
 
 def _input(labels: Labels, asked: Settings) -> Input:
+    fault = labels.fault()
+    # Labels that cannot be true are left out, because some of them, such as NaN, cannot be written into a result.
+    known = Labels(collection=labels.collection, name=labels.name, files=labels.files) if fault else labels
     return Input(
         name=f"{labels.collection}: {labels.name}",
         measure=labels.collection,
-        parameters={**labels.to_dict(), "excerpt_s": asked.excerpt_s},
+        parameters={**known.to_dict(), "excerpt_s": asked.excerpt_s},
         files=labels.files,
         songs=(labels.name,),
-        missing=labels.problem,
+        missing=fault,
     )
 
 

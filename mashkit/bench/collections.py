@@ -117,7 +117,7 @@ def _found(card: CollectionInfo, data: Path | None) -> Found:
     if card.stems:
         return Found(card, folder, len(find_multitracks(folder)))
     if card.labels and not card.clips:
-        return Found(card, folder, sum(not labels.problem for labels in labels_of(card, data)))
+        return Found(card, folder, sum(not labels.fault() for labels in labels_of(card, data)))
     return Found(card, folder, sum(path.suffix.lower() in AUDIO_SUFFIXES for path in folder.rglob("*")))
 
 

@@ -44,11 +44,6 @@ class Labels:
         Second at which each begins, and its label as :class:`mashkit.types.Chords` has it; the last is only an end.
     problem : str
         Why the labels cannot be read; empty if they can.
-
-    Raises
-    ------
-    AnalysisError
-        If the labels cannot be true: a tempo or grid that is no positive number, or times that do not increase.
     """
 
     collection: str
@@ -62,11 +57,21 @@ class Labels:
     chords: tuple[tuple[float, str], ...] | None = None
     problem: str = ""
 
-    def __attrs_post_init__(self) -> None:
-        # A wrong label that is found only while competitors are measured would count as their fault.
-        true_analysis(self.to_dict())
+    def fault(self) -> str:
+        """Return why the labels cannot be used; empty if they can.
+
+        It is ``problem``, or what cannot be true: a tempo or grid that is no positive number, or times that do not
+        increase. A wrong label that is found only while competitors are measured would count as their fault.
+        """
+        if self.problem:
+            return self.problem
         if self.grid is not None and not (_is_number(self.grid) and 0 < self.grid < math.inf):
-            raise AnalysisError(f"the grid is {self.grid!r}", "give a positive BPM, or None when unknown")
+            return f"the grid is {self.grid!r}"
+        try:
+            true_analysis(self.to_dict())
+        except AnalysisError as error:
+            return error.problem
+        return ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the labels without name and files, as plain data."""
@@ -120,10 +125,12 @@ def _labelled(
     for path, read in readers.items():
         try:
             piece = attrs.evolve(piece, **(read(path) if path.exists() else {}))
+            why = piece.fault()
         except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, MashkitError) as error:
+            why = error.problem if isinstance(error, MashkitError) else repr(error)
+        if why:
             # Not the whole path, because reasons are kept with results, which are passed on.
             place = f"{path.parent.name}/{path.name}"
-            why = error.problem if isinstance(error, MashkitError) else repr(error)
             problem = f"the labels in {place} cannot be read: {why}; correct or remove the file"
             return Labels(collection=collection, name=name, files=files, problem=problem)
     return piece

@@ -39,6 +39,7 @@ from mashkit.catalog.exported import (
     shard_paths,
 )
 from mashkit.catalog.objects import encode
+from mashkit.catalog.scanning import SYSTEM_FOLDERS
 from mashkit.catalog.upkeep import content_digest
 from mashkit.errors import CatalogError, OutputError, UsageError
 from mashkit.hookspecs import StageEvent
@@ -212,8 +213,10 @@ class _Finished:
         """Raise UsageError if there are files: without manifest and journal they are the user's, and may be replaced.
 
         Hidden files do no harm: they are those of a file manager, or what is left of a journal that was being written.
+        Nor do folders that systems use for themselves, as the root of a disk has.
         """
-        if any(not one.name.startswith(".") for one in self._folder.iterdir()):
+        names = (one.name for one in self._folder.iterdir())
+        if any(not name.startswith(".") and name.lower() not in SYSTEM_FOLDERS for name in names):
             raise UsageError(
                 f"{path_text(self._folder)} is not empty, and holds no export that this could continue",
                 "name another folder",

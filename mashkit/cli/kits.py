@@ -198,13 +198,15 @@ def _require_licences(kit: Kit, kinds: Sequence[str], policy: str) -> None:
 
 
 def require_downbeats(kit: Kit, arguments: argparse.Namespace, conditions: Iterable[Condition]) -> None:
-    """Raise UsageError if the analyzer finds no downbeats, and a condition promises that downbeats meet.
+    """Raise UsageError if the analyzer finds no downbeats, and a condition promises that downbeats of songs meet.
 
-    Songs of a database may have labels of downbeats, so only the analyzer for named songs is looked at.
+    Those of one song meet although nobody knows them. Songs of a database may have labels of downbeats, so only the
+    analyzer for named songs is looked at.
     """
     if not arguments.songs or "downbeats" in kit.analyzer.info.provides:
         return
-    needed = next((one for one in conditions if kit.generator.promise(one).downbeats), None)
+    promises = ((one, kit.generator.promise(one)) for one in conditions)
+    needed = next((one for one, promise in promises if promise.downbeats and promise.songs != "one"), None)
     if needed is None:
         return
     preset = getattr(arguments, "preset", None)

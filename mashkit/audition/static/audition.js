@@ -174,9 +174,11 @@ async function chooseScorer(name, on, complete) {
     data.jobs = await order("/api/score", { scorer: name });
     showJobs();
   } catch (failure) {
-    shownScorers.delete(name);
-    showScorers();
-    showList();
+    if (!complete) {
+      shownScorers.delete(name);
+      showScorers();
+      showList();
+    }
     tell(failure);
   }
 }
