@@ -168,10 +168,10 @@ async function chooseScorer(name, on, complete) {
   if (!on && sorting.column === name) sorting = { column: "number", down: false };
   showList();
   // Stored scores may be of an older version or model: the server scores again what is not of today's.
-  const stored = data.stored_scorers.includes(name) && scorers.some((one) => one.name === name);
-  if (!on || (complete && !stored)) return;
+  if (!on || (complete && !data.stored_scorers.includes(name))) return;
   try {
     data.jobs = await order("/api/score", { scorer: name });
+    seen = ""; // the job may end before the next pulse, which then says the same as before
     showJobs();
   } catch (failure) {
     if (!complete) {
