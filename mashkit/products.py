@@ -21,12 +21,7 @@ from typing import Self
 
 import attrs
 
-from mashkit.atomicfile import (
-    require_no_other_kind,
-    require_possible_folder,
-    require_writable_folder,
-    write_json,
-)
+from mashkit.atomicfile import require_no_other_kind, require_possible_folder, require_writable_folder, write_json
 from mashkit.errors import OutputError
 from mashkit.models import sha256_of
 from mashkit.paths import is_file, path_text, without_links

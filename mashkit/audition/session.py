@@ -118,7 +118,7 @@ class Session:
             "can_redo": self.store.can_redo(),
             "decisions": {plan: attrs.asdict(one) for plan, one in self.store.decisions().items()},
             "scores": scores,
-            "stored_scorers": sorted(self.store.scores()),
+            "stored_scorers": self.store.scorers(),
         }
 
     def pulse(self) -> dict[str, Any]:

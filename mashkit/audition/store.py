@@ -303,6 +303,10 @@ class Store:
             found.setdefault(scorer, {})[plan] = Score(**json.loads(score))
         return found
 
+    def scorers(self) -> list[str]:
+        """Return the names of the scorers that have scores, sorted."""
+        return [name for (name,) in self._rows("SELECT DISTINCT scorer FROM scores ORDER BY scorer")]
+
     def scored_by(self, scorer: str, version: str) -> frozenset[str]:
         """Return the plans that this version of a scorer has scored."""
         rows = self._rows("SELECT plan FROM scores WHERE scorer = ? AND version = ?", (scorer, version))

@@ -127,7 +127,7 @@ def _chord_scores(true: Chords, found: Chords) -> dict[str, float]:
     spans, due, heard = mir_eval.util.merge_labeled_intervals(true.intervals, list(true.labels), intervals, labels)
     lengths = mir_eval.util.intervals_to_durations(spans)
     measures = {"majmin": mir_eval.chord.majmin, "chord_root": mir_eval.chord.root}
-    right = {name: of(due, heard) for name, of in measures.items()}  # −1 where the true chord is none to compare with
+    right = {name: of(due, heard) for name, of in measures.items()}  # −1 where the true chord is not compared
     return {
         name: float(mir_eval.chord.weighted_accuracy(one, lengths)) for name, one in right.items() if (one >= 0).any()
     }

@@ -216,7 +216,7 @@ def markdown(result: Result) -> str:
     )
     task = load_task(result.suite.task)
     lead = task.lead(result.measured, result.rows, result.comparisons, result.suite.baseline)
-    # Title and lead are on one line each, because it is by these lines that the next run knows the file as its own.
+    # Title and lead are on one line each, because the next run recognizes its own file by these lines.
     parts = [f"# {one_line(result.suite.title)}", "", *([*(f"- {one_line(one)}" for one in lead), ""] if lead else [])]
     parts += [" ".join([made, *judged_apart(result)]), "", *lines, ""]
     for table in task.tables(result.measured, result.rows):

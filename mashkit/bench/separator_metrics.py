@@ -81,8 +81,8 @@ def silent(true_power: Signals, mix_power: Signals) -> npt.NDArray[np.bool_]:
 def bss_sdr(true: Sequence[Signals], found: Sequence[Signals], sample_rate: int) -> list[float | None]:
     """Return museval's SDR (BSSEval v4) of each signal: median over seconds, dB.
 
-    museval computes nothing, of any signal, for a second in which one of the true or found signals is silent. If that
-    is so in every second, the results are None.
+    museval computes nothing, of any signal, for a second in which one of the true or found signals is silent. If
+    every second has such a signal, the results are None.
 
     Parameters
     ----------

@@ -212,8 +212,8 @@ class _Finished:
     def _require_empty(self) -> None:
         """Raise UsageError if there are files: without manifest and journal they are the user's, and may be replaced.
 
-        Hidden files do no harm: they are those of a file manager, or what is left of a journal that was being written.
-        Nor do folders that systems use for themselves, as the root of a disk has.
+        Hidden files may be there, because a file manager makes them, and a kill leaves one while a journal is written.
+        Folders that systems use for themselves may be there too, because a new disk has one.
         """
         names = (one.name for one in self._folder.iterdir())
         if any(not name.startswith(".") and name.lower() not in SYSTEM_FOLDERS for name in names):

@@ -203,7 +203,7 @@ def say_what_would_be_made(
 
 
 def _require_database(arguments: argparse.Namespace) -> None:
-    """Raise CatalogError if the named database is none."""
+    """Raise CatalogError if there is no database at the named place."""
     if not (database := named_database(arguments.db)).is_dir():
         raise CatalogError(f"{database} is not a database", "make one: mashkit db add FOLDER --db FOLDER")
     opened(database, write=False).close()
@@ -217,18 +217,20 @@ def say_what_would_be_made_of_plans(
 
     Plans are compared with the clips of a database. The clips of songs are not known before the songs are read.
     """
+    if arguments.songs:
+        return say_what_would_be_made(kit, arguments.songs, kinds, len(plans), arguments, unread)
+    policy_of(arguments)
+    _require_database(arguments)
+    catalog = catalog_of(kit, arguments, [])
     failures: list[dict[str, str]] = []
-    if not arguments.songs:
-        _require_database(arguments)
-        catalog = catalog_of(kit, arguments, [])
-        for plan in plans:
-            try:
-                kit.mashups(catalog, [plan])
-            except MashkitError as error:
-                say(said_of(f"plan {plan.id}", error))
-                failures.append({"plan": plan.id, "error": str(error)})
+    for plan in plans:
+        try:
+            kit.mashups(catalog, [plan])
+        except MashkitError as error:
+            say(said_of(f"plan {plan.id}", error))
+            failures.append({"plan": plan.id, "error": str(error)})
     possible = len(plans) - len(failures)
-    return say_what_would_be_made(kit, arguments.songs, kinds, possible, arguments, [*unread, *failures])
+    return say_what_would_be_done(kit, [], kinds, arguments, plans=possible, unread=[*unread, *failures])
 
 
 def _seconds(kit: Kit, file: Path) -> float:

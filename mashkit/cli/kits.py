@@ -200,8 +200,8 @@ def _require_licences(kit: Kit, kinds: Sequence[str], policy: str) -> None:
 def require_downbeats(kit: Kit, arguments: argparse.Namespace, conditions: Iterable[Condition]) -> None:
     """Raise UsageError if the analyzer finds no downbeats, and a condition promises that downbeats of songs meet.
 
-    Those of one song meet although nobody knows them. Songs of a database may have labels of downbeats, so only the
-    analyzer for named songs is looked at.
+    The stems of one song need none, because they stay as they are. Nor is the analyzer looked at where clips are of a
+    database, because its songs may have labels of downbeats.
     """
     if not arguments.songs or "downbeats" in kit.analyzer.info.provides:
         return
@@ -210,12 +210,11 @@ def require_downbeats(kit: Kit, arguments: argparse.Namespace, conditions: Itera
     if needed is None:
         return
     preset = getattr(arguments, "preset", None)
-    of_preset = f"--preset {preset}" if preset else ""
+    before, after = (f"--preset {preset}: ", f" --preset {preset}") if preset else ("", "")
     raise UsageError(
-        f"{f'{of_preset}: ' if preset else ''}analyzer {kit.chosen['analyzer']!r} finds no downbeats, which "
-        f"{needed!s} mashups need",
-        "draw from a database whose songs have labels of beats ("
-        f"`{' '.join(['mashkit db add --protocol rekordbox --trust-labels', of_preset]).strip()}`, then --db), "
+        f"{before}analyzer {kit.chosen['analyzer']!r} finds no downbeats, which {needed!s} mashups need",
+        "draw from a database whose songs have labels of beats "
+        f"(`mashkit db add --protocol rekordbox --trust-labels{after}`, then --db), "
         "or name an analyzer that finds them",
     )
 

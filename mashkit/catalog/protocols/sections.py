@@ -14,8 +14,8 @@ LATE_IN_BAR = 0.6
 """Share of a bar after which the start of a section counts as an upbeat to the next bar (ours). A section that starts
 in the middle of a bar begins with this bar. In the Harmonix Set, three in four sections start on a downbeat, and more
 than half of the others on the last beat of a bar."""
-_LONGEST_S = LONGEST_S + 1e-9
-"""Longest excerpt. Sums of bars are rounded, so ten bars of six seconds may be a little longer than a minute."""
+ROUNDED_LONGEST_S = LONGEST_S + 1e-9
+"""Longest excerpt, with room for rounding, because ten bars of six seconds may be a little longer than a minute."""
 
 
 def section_excerpts(sections: Iterable[Section], downbeats: Times, *, music_ends: float = np.inf) -> list[Excerpt]:
@@ -62,15 +62,15 @@ def _long_enough(bars: Times, first: int, last: int) -> tuple[int, int]:
     def short() -> bool:
         return last - first < FEWEST_BARS or bool(bars[last] - bars[first] < SHORTEST_S)
 
-    while short() and last + 1 < len(bars) and bars[last + 1] - bars[first] <= _LONGEST_S:
+    while short() and last + 1 < len(bars) and bars[last + 1] - bars[first] <= ROUNDED_LONGEST_S:
         last += 1
-    while short() and first > 0 and bars[last] - bars[first - 1] <= _LONGEST_S:
+    while short() and first > 0 and bars[last] - bars[first - 1] <= ROUNDED_LONGEST_S:
         first -= 1
     return first, last
 
 
 def _short_enough(bars: Times, first: int, last: int) -> int:
-    if bars[last] - bars[first] <= _LONGEST_S:
+    if bars[last] - bars[first] <= ROUNDED_LONGEST_S:
         return last
-    fitting = int(np.searchsorted(bars, bars[first] + _LONGEST_S, side="right")) - 1 - first
+    fitting = int(np.searchsorted(bars, bars[first] + ROUNDED_LONGEST_S, side="right")) - 1 - first
     return first + (fitting - fitting % PHRASE_BARS if fitting >= FEWEST_BARS else fitting)

@@ -226,15 +226,19 @@ def test_seconds_that_make_no_sense_are_told(
     assert not (tmp_path / "run").exists()
 
 
-def test_without_seconds_for_folds_there_are_none(
-    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> training.TrainingConfig:
+    """A run of three phases of a tenth of a second each, looked at once."""
     monkeypatch.setattr(training, "HELD_OUT", 1)
     monkeypatch.setattr(training, "LOOKS", 1)
-    config = training.TrainingConfig(
-        size=Size(channels=8, growth=4, scales=3), base_seconds=0.1, fold_seconds=0, all_seconds=0.1, batch=1,
-        room_s=400, precision="32-true",
+    return training.TrainingConfig(
+        size=Size(channels=8, growth=4, scales=3), base_seconds=0.1, fold_seconds=0.1, all_seconds=0.1, batch=1,
+        room_s=200, precision="32-true",
     )  # fmt: skip
+
+
+def test_without_seconds_for_folds_there_are_none(short: training.TrainingConfig, corpus: Path, tmp_path: Path) -> None:
+    config = attrs.evolve(short, fold_seconds=0, room_s=400)
     drawn = torch.get_rng_state()
     training.train(tmp_path, config, corpus, [real_song(tmp_path / "songs" / "Real")])
     assert {path.name for path in tmp_path.glob("*.safetensors")} == {"base.safetensors", "all.safetensors"}
@@ -242,34 +246,25 @@ def test_without_seconds_for_folds_there_are_none(
 
 
 def test_a_run_leaves_its_files_and_is_not_done_twice(
-    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    short: training.TrainingConfig, corpus: Path, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(training, "HELD_OUT", 1)
-    monkeypatch.setattr(training, "LOOKS", 1)
-    config = training.TrainingConfig(
-        size=Size(channels=8, growth=4, scales=3), base_seconds=0.1, fold_seconds=0.1, all_seconds=0.1, batch=1,
-        room_s=200, precision="32-true",
-    )  # fmt: skip
-    training.train(tmp_path, config, corpus, [])
+    training.train(tmp_path, short, corpus, [])
     assert load(tmp_path / "all.safetensors").training["steps"] >= 1
     looks = list(training.curves(tmp_path))
     assert {look["phase"] for look in looks} == {"base", "all"}
-    training.train(tmp_path, attrs.evolve(config, room_s=300), corpus, [])
+    training.train(tmp_path, attrs.evolve(short, room_s=300), corpus, [])
     assert list(training.curves(tmp_path)) == looks
     with pytest.raises(UsageError, match="begun otherwise: not the same rate, seed"):
-        training.train(tmp_path, attrs.evolve(config, seed=5, rate=1e-2), corpus, [])
+        training.train(tmp_path, attrs.evolve(short, seed=5, rate=1e-2), corpus, [])
     with pytest.raises(UsageError, match="begun otherwise: not the same songs"):
-        training.train(tmp_path, config, corpus, [real_song(tmp_path / "songs" / "Real")])
-    training.train(tmp_path, config, corpus, [])
+        training.train(tmp_path, short, corpus, [real_song(tmp_path / "songs" / "Real")])
+    training.train(tmp_path, short, corpus, [])
 
 
-def test_a_run_that_was_stopped_goes_on(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "HELD_OUT", 1)
-    monkeypatch.setattr(training, "LOOKS", 1)
-    config = training.TrainingConfig(
-        size=Size(channels=8, growth=4, scales=3), base_seconds=0.1, all_seconds=0.1, batch=1, room_s=200,
-        precision="32-true", save_every=0.0,
-    )  # fmt: skip
+def test_a_run_that_was_stopped_goes_on(
+    short: training.TrainingConfig, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = attrs.evolve(short, save_every=0.0)
 
     def stopped(*_: object) -> None:
         raise KeyboardInterrupt

@@ -148,10 +148,15 @@ def _components(arguments: argparse.Namespace, registry: Registry, *kinds: str) 
     """Return the components that options name; raises a MashkitError if one is not installed."""
     from mashkit.pipeline import Kit
 
-    chosen = {kind: name for kind in kinds if (name := getattr(arguments, kind)) is not None}
+    chosen = _named(arguments, *kinds)
     kit = Kit(**chosen, registry=registry)
     kit.require(*chosen)
     return {kind: getattr(kit, kind) for kind in chosen}
+
+
+def _named(arguments: argparse.Namespace, *kinds: str) -> dict[str, str]:
+    """Return the names of the components that options name."""
+    return {kind: name for kind in kinds if (name := getattr(arguments, kind)) is not None}
 
 
 def _pipeline(arguments: argparse.Namespace, registry: Registry, progress: Callable[[str, int, int], None]) -> int:
@@ -169,8 +174,7 @@ def _pipeline(arguments: argparse.Namespace, registry: Registry, progress: Calla
         test_only=arguments.test_only,
         seed=arguments.seed,
     )
-    kinds = ("separator", "analyzer", "stretcher")
-    chosen = {kind: name for kind in kinds if (name := getattr(arguments, kind)) is not None}
+    chosen = _named(arguments, "separator", "analyzer", "stretcher")
     of_jobs = {} if arguments.jobs is None else {"executor": {"jobs": arguments.jobs}}
     kit = Kit(**chosen, options=of_jobs, registry=registry)
     if arguments.dry_run:
