@@ -154,7 +154,7 @@ def _components(arguments: argparse.Namespace, registry: Registry, *kinds: str) 
     return {kind: getattr(kit, kind) for kind in chosen}
 
 
-def _named(arguments: argparse.Namespace, *kinds: str) -> dict[str, str]:
+def _named(arguments: argparse.Namespace, *kinds: str) -> dict[str, Any]:
     """Return the names of the components that options name."""
     return {kind: name for kind in kinds if (name := getattr(arguments, kind)) is not None}
 
