@@ -88,6 +88,17 @@ def test_a_dry_run_needs_the_database_too(tmp_path: Path, capsys: pytest.Capture
     assert capsys.readouterr().err.count("holds no database") == 2  # as the run says
 
 
+@pytest.mark.parametrize(
+    "words", [("edit", "x", "--key", "8A"), ("prune",), ("prune", "--dry-run"), ("verify", "--repair"), ("verify",)]
+)
+def test_what_adds_nothing_makes_no_database(
+    words: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert status("db", *words, "--db", tmp_path / "mistyped") == 1
+    assert "holds no database (make one: mashkit db add FOLDER --db" in capsys.readouterr().err
+    assert not (tmp_path / "mistyped").exists()
+
+
 def test_a_mistake_in_a_plan_is_named_where_it_is(tmp_path: Path) -> None:
     from mashkit.cli.planfile import read_plans
 

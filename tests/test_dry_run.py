@@ -208,6 +208,21 @@ def test_db_add_of_nothing_usable_makes_no_database(
     assert not database.exists()
 
 
+def test_db_add_of_files_that_cannot_be_decoded_makes_no_database(
+    songs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    database = tmp_path / "db"
+    command = ["db", "add", "--db", str(database), "--separator", "thirds", "--analyzer", "grid"]
+    cut = songs / "cut.wav"
+    cut.write_bytes((songs / "one.wav").read_bytes()[:-100])
+    for name, said in (("two.wav", "cannot be decoded"), ("cut.wav", "is cut short")):
+        assert main([*command, str(songs / name)]) == 1
+        assert f"{name}: {said}" in capsys.readouterr().err
+    assert main([*command, str(songs / "two.wav"), str(cut)]) == 1
+    assert "none of the 2 songs can be used, so no database is made" in capsys.readouterr().err
+    assert not database.exists()
+
+
 @pytest.mark.parametrize("words", [("--dry-run",), ("--dry-run", "--trust-labels"), ("--trust-labels",)])
 def test_what_is_passed_over_is_noted(
     songs: Path, tmp_path: Path, words: tuple[str, ...], capsys: pytest.CaptureFixture[str]

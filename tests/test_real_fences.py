@@ -351,6 +351,16 @@ def test_a_dry_run_asks_loaders_too(
     assert "cannot be decoded" in failure["error"]
 
 
+def test_a_database_is_made_of_a_file_that_a_plugin_decodes(
+    plugin: Callable[[str], Path], light: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plugin("loader_decodes_text")
+    (tmp_path / "song.notes").write_text("a tone of 26 seconds")
+    command = ["db", "add", tmp_path / "song.notes", "--db", tmp_path / "db", "--json"]
+    assert run(*command, "--separator", "thirds", "--analyzer", "grid", "-O", "executor.jobs=0") == 0
+    assert json.loads(capsys.readouterr().out)["clips"] == 1
+
+
 @pytest.mark.parametrize("jobs", [0, 2])
 def test_workers_load_the_plugins_of_the_callers_registry_and_no_others(
     jobs: int, plugin: Callable[[str], Path], light: None, tmp_path: Path

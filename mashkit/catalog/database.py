@@ -175,10 +175,7 @@ class MashupDB:
         database.execute("PRAGMA foreign_keys = ON")
 
     def _open_to_read(self, path: Path) -> sqlite3.Connection:
-        if not path.is_file():
-            raise CatalogError(
-                f"{self._named} holds no database", "make one: mashkit db add FOLDER --db " + str(self._named)
-            )
+        require_database(self._named)
         # SQLite needs a new file in the folder to read the log, which is impossible in a read-only folder. Without a
         # log it needs no such file, so that the database can be opened as immutable.
         log = path.with_name(f"{path.name}-wal")
@@ -729,6 +726,12 @@ class _Rows:
         at = int(np.searchsorted(self._numbers, found[0][0], sorter=self._order))
         known = at < len(self._numbers) and self._numbers[self._order[at]] == found[0][0]
         return int(self._order[at]) if known else None
+
+
+def require_database(root: Path) -> None:
+    """Raise CatalogError if the folder holds no database."""
+    if not (root / INDEX).is_file():
+        raise CatalogError(f"{root} holds no database", f"make one: mashkit db add FOLDER --db {root}")
 
 
 def _connect(target: Path | str, *, uri: bool = False) -> sqlite3.Connection:

@@ -8,8 +8,9 @@ from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any
 
-from mashkit.audio.files import AUDIO_SUFFIXES, UNREADABLE_SUFFIXES, probe
+from mashkit.audio.files import AUDIO_SUFFIXES, UNREADABLE_SUFFIXES, load, probe
 from mashkit.catalog import Catalog, MashupDB
+from mashkit.catalog.database import require_database
 from mashkit.catalog.lone import VOICE, describe_lone
 from mashkit.catalog.scanning import Found
 from mashkit.catalog.songs import Song, find_songs
@@ -23,7 +24,7 @@ from mashkit.mashup import Mashup
 from mashkit.paths import absolute, folded, path_text
 from mashkit.pipeline import Kit
 from mashkit.timing import metre
-from mashkit.types import Audio, Clip, Condition, MashupPlan, Role, key_facts
+from mashkit.types import Clip, Condition, MashupPlan, Role, key_facts
 
 
 def named_database(path: Path | None) -> Path:
@@ -36,9 +37,29 @@ def named_database(path: Path | None) -> Path:
     return path or Path(str(kept))
 
 
-def opened(path: Path | None, *, write: bool) -> MashupDB:
-    """Open the database of --db or the environment variable; raises UsageError if neither is set."""
-    return MashupDB(named_database(path), write=write)
+def opened(path: Path | None, *, write: bool, make: bool = False) -> MashupDB:
+    """Open the database of --db, the environment variable or the settings.
+
+    Parameters
+    ----------
+    path : Path, optional
+        The folder of --db.
+    write : bool
+    make : bool
+        Whether to make a database that is not there. A command that adds nothing must not, because a mistyped folder
+        would become an empty database.
+
+    Raises
+    ------
+    UsageError
+        If no folder is named.
+    CatalogError
+        If the folder holds no database that is to be opened.
+    """
+    folder = named_database(path)
+    if not make:
+        require_database(folder)
+    return MashupDB(folder, write=write)
 
 
 def catalog_of(kit: Kit, arguments: argparse.Namespace, songs: Sequence[Path]) -> Catalog:
@@ -233,15 +254,18 @@ def say_what_would_be_made_of_plans(
     return say_what_would_be_done(kit, [], kinds, arguments, plans=possible, unread=[*unread, *failures])
 
 
-def _seconds(kit: Kit, file: Path) -> float:
-    """Return the length that a file's header says, or that of the sound if a plugin decodes such files."""
+def seconds(kit: Kit, file: Path) -> float:
+    """Return the length that a file's header says, or that of the sound if a plugin decodes such files.
+
+    Raises
+    ------
+    AudioFileError
+        If the file cannot be read, as far as its header tells.
+    """
     try:
         return probe(file, loadable=True).duration
     except AudioFileError:
-        audio: Audio | None = kit.registry.plugins.hook.mashkit_load_audio(path=file)
-        if audio is None:
-            raise
-        return audio.duration
+        return load(file, loader=kit.registry.plugins.hook.mashkit_load_audio).duration
 
 
 def say_what_would_be_done(
@@ -261,7 +285,7 @@ def say_what_would_be_done(
     failures: list[dict[str, str]] = []
     for file in files:
         try:
-            songs.append({"path": path_text(file), "duration_s": _seconds(kit, file)})
+            songs.append({"path": path_text(file), "duration_s": seconds(kit, file)})
         except MashkitError as error:
             failures.append({"path": path_text(file), "error": str(error)})
     chosen = {kind: kit.chosen[kind] for kind in kinds}

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mashkit.catalog import MashupDB
     from mashkit.catalog.adding import Unusable
     from mashkit.catalog.songs import Song
-    from mashkit.errors import MashkitError
+    from mashkit.pipeline import Kit
     from mashkit.types import Clip
 
 SUMMARY = "Manage a database of clips: add songs, and list, correct, check, prune and export clips."
@@ -132,7 +132,6 @@ def add_parser(commands: Commands) -> None:
 def _add(arguments: argparse.Namespace) -> int:
     from mashkit.catalog.protocols import create_protocol
     from mashkit.catalog.scanning import Found
-    from mashkit.catalog.schema import INDEX
     from mashkit.catalog.songs import Song, trusting
     from mashkit.catalog.upkeep import content_digest
     from mashkit.cli.collection import named_database, opened, say_what_would_be_done
@@ -152,10 +151,8 @@ def _add(arguments: argparse.Namespace) -> int:
         named_database(arguments.db)
         files = Found([song.files[0] if isinstance(song, Song) else song[0] for song in songs], notes)
         return say_what_would_be_done(kit, files, ("separator", "analyzer"), arguments)
-    # Opening a database to write makes it, so a mistyped folder of songs would leave an empty one.
-    if not any(isinstance(one, Song) for one in songs) and not (named_database(arguments.db) / INDEX).is_file():
-        raise _unusable(songs)
-    with opened(arguments.db, write=True) as database, ProgressListener(kit.registry, quiet=arguments.quiet):
+    _require_usable(songs, kit, arguments)
+    with opened(arguments.db, write=True, make=True) as database, ProgressListener(kit.registry, quiet=arguments.quiet):
         adder = kit.adder(
             database,
             policy=protocol.policy(policy_of(arguments)),
@@ -190,17 +187,36 @@ def _add(arguments: argparse.Namespace) -> int:
     return status_of(range(report.songs), failures)
 
 
-def _unusable(songs: Sequence[Song | Unusable]) -> MashkitError:
-    """Return the error for songs of which none can be used: that of the only one, or one for all after theirs."""
-    from mashkit.cli.console import say
-    from mashkit.errors import CatalogError, said_of
+def _require_usable(songs: Sequence[Song | Unusable], kit: Kit, arguments: argparse.Namespace) -> None:
+    """Raise an error if a database would be made of songs of which none can be read: it would stay empty.
 
-    errors = [(one[0], one[1]) for one in songs if isinstance(one, tuple)]
+    The error is that of the only song, or one for all after theirs. Headers are read until that of one song is in
+    order.
+    """
+    from mashkit.catalog.schema import INDEX
+    from mashkit.cli.collection import named_database, seconds
+    from mashkit.cli.console import say
+    from mashkit.errors import CatalogError, MashkitError, said_of
+
+    if (named_database(arguments.db) / INDEX).is_file():
+        return
+    errors: list[tuple[Path, MashkitError]] = []
+    for one in songs:
+        if isinstance(one, tuple):
+            errors.append(one)
+            continue
+        try:
+            for file in one.files:
+                seconds(kit, file)
+        except MashkitError as error:
+            errors.append((one.path, error))
+        else:
+            return
     if len(errors) == 1:
-        return errors[0][1]
-    for path, error in errors:
-        say(said_of(path, error))
-    return CatalogError(f"none of the {len(errors)} songs can be used, so no database is made", "the reasons are above")
+        raise errors[0][1]
+    for path, why in errors:
+        say(said_of(path, why))
+    raise CatalogError(f"none of the {len(errors)} songs can be used, so no database is made", "the reasons are above")
 
 
 def _passed_over(songs: Sequence[object]) -> str:
