@@ -52,6 +52,57 @@ def test_what_does_not_fit_is_refused_before_the_work(
     assert "rubberband" not in said
 
 
+CLOSED = """
+import mashkit as mk
+from mashkit.interfaces import Scorer
+
+class Closed(Scorer):
+    info = mk.ComponentInfo(
+        name="closed", target="closed:Closed", summary="s", provides=["x"], code_license="GPL-3.0-only"
+    )
+
+    def _score(self, mashups):
+        return []
+
+@mk.hookimpl
+def mashkit_register_scorers():
+    return [Closed.info]
+"""
+
+
+@pytest.fixture
+def closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Install a plugin with the scorer "closed", whose code is not permissive."""
+    info = tmp_path / "installed" / "closed-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: closed\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[mashkit]\nclosed = closed\n")
+    (info.parent / "closed.py").write_text(CLOSED)
+    monkeypatch.syspath_prepend(info.parent)
+
+
+@pytest.mark.plugins
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        (["audition", "OUT", "--score", "random", "--score", "closed"], "--score"),
+        (
+            ["listen", "new", "--task", "generation", "--systems", "random,closed", "--db", "x", "-o", "OUT"],
+            "--systems",
+        ),
+    ],
+)
+def test_scorers_are_checked_by_whichever_option_they_are_chosen(
+    command: list[str], option: str, closed: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [str(tmp_path / "out") if word == "OUT" else word for word in command]
+    assert main([*words, "--licences", "permissive"]) == 2
+    said = capsys.readouterr().err
+    assert "scorer 'closed': code is under GPL-3.0-only, which --licences permissive does not allow" in said
+    assert re.search(rf"\({option} .*\brandom\b", said)
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.plugins
 def test_parts_of_composites_count(song: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["analyze", str(song), "--licences", "permissive", "--analyzer"]

@@ -74,7 +74,7 @@ def _serve(arguments: argparse.Namespace, folder: Path | None) -> int:
 
     kit = require(_kit(arguments), arguments, "stretcher", "generator")
     for name in arguments.score:  # a wrong name is found before anything is drawn
-        _kit(arguments, name).require("scorer")
+        _kit(arguments, name)
     pool, home, sources = _collected(arguments, folder, kit)
     serve(
         pool,
@@ -100,10 +100,15 @@ def _tell(arguments: argparse.Namespace, facts: dict[str, Any]) -> None:
 
 
 def _kit(arguments: argparse.Namespace, scorer: str | None = None) -> Kit:
-    from mashkit.cli.kits import kit_of
+    """Return the kit of the arguments; with the name of a scorer, one with that scorer, which is checked."""
+    from mashkit.cli.kits import kit_of, require_licences
 
-    given = argparse.Namespace(**{**vars(arguments), **({} if scorer is None else {"scorer": scorer})})
-    return kit_of(given)
+    if scorer is None:
+        return kit_of(arguments)
+    kit = kit_of(argparse.Namespace(**{**vars(arguments), "scorer": scorer}))
+    kit.require("scorer")
+    require_licences(kit, arguments, {"scorer": "--score"})
+    return kit
 
 
 def _collected(arguments: argparse.Namespace, folder: Path | None, kit: Kit) -> tuple[Pool, Path, Sources]:

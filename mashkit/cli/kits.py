@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import difflib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -152,9 +152,7 @@ def require(kit: Kit, arguments: argparse.Namespace, *kinds: str) -> Kit:
     needed = {*kinds, *told, *(options_of(arguments).keys() & set(COMPONENT_KINDS))}
     with naming_kept(_kept_options(arguments)):
         kit.require(*needed)
-    policy = policy_on_licences(arguments)
-    if policy != "any":
-        _require_licences(kit, [kind for kind in COMPONENT_KINDS if kind in needed], policy)
+    require_licences(kit, arguments, {kind: f"--{kind}" for kind in COMPONENT_KINDS if kind in needed})
     return kit
 
 
@@ -164,14 +162,29 @@ def policy_on_licences(arguments: argparse.Namespace) -> str:
     return str(given or settings.read().get("licences", "any"))
 
 
-def _require_licences(kit: Kit, kinds: Sequence[str], policy: str) -> None:
-    """Raise UsageError if a component's code or weights have a licence that the policy does not allow.
+def require_licences(kit: Kit, arguments: argparse.Namespace, options: Mapping[str, str]) -> None:
+    """Check the licences of components against the policy of the arguments.
 
-    The fix names the components that may be used in its place. The cards of components that are not to be used are not
-    looked at.
+    The cards of components that are not to be used are not looked at.
+
+    Parameters
+    ----------
+    kit : Kit
+    arguments : Namespace
+    options : mapping of str to str
+        Kinds of the components to check → the option that chooses another one, such as "--scorer".
+
+    Raises
+    ------
+    UsageError
+        If a component's code or weights have a licence that the policy does not allow. The fix names the components
+        that may be used in its place.
     """
+    policy = policy_on_licences(arguments)
+    if policy == "any":
+        return
     problems, fixes = [], []
-    for kind in kinds:
+    for kind, option in options.items():
         described = getattr(kit, kind).described()
         wrong = [
             f"{what} are under {described[field]}" if what == "weights" else f"{what} is under {described[field]}"
@@ -192,7 +205,7 @@ def _require_licences(kit: Kit, kinds: Sequence[str], policy: str) -> None:
             and one.info.provides >= needed
             and one.availability().ok
         )
-        fixes.append(f"--{kind} {' or '.join(instead)}" if instead else f"no installed {kind} is allowed")
+        fixes.append(f"{option} {' or '.join(instead)}" if instead else f"no installed {kind} is allowed")
     if problems:
         raise UsageError(f"{'; '.join(problems)}, which --licences {policy} does not allow", "; ".join(fixes))
 

@@ -149,7 +149,7 @@ def _new(arguments: argparse.Namespace) -> int:
     else:
         from mashkit.arguments import parts_of
         from mashkit.cli.collection import catalog_of
-        from mashkit.cli.kits import kinds_for_songs, kit_of, require, require_downbeats
+        from mashkit.cli.kits import kinds_for_songs, kit_of, require, require_downbeats, require_licences
 
         numbers = {name: getattr(arguments, name) for name in ("count", "each", "queries", "candidates", "training")}
         wishes = Wishes(
@@ -162,7 +162,8 @@ def _new(arguments: argparse.Namespace) -> int:
         require_new(arguments.output)
         kit = require(kit_of(arguments), arguments, "generator", "stretcher", *kinds_for_songs(arguments))
         require_downbeats(kit, arguments, [kit.generator.require_condition(one) for one in CONDITIONS])
-        kits_of(kit, wishes.systems)  # a wrong name is found before songs are separated
+        for one in kits_of(kit, wishes.systems).values():  # what is wrong with one is found before songs are separated
+            require_licences(one, arguments, {"scorer": "--systems"})
         with ProgressListener(kit.registry, quiet=arguments.quiet):
             catalog = catalog_of(kit, arguments, arguments.songs)
             study = freeze_mashups(kit, catalog, wishes, frame, arguments.output, note=say)
