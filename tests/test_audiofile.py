@@ -94,6 +94,45 @@ def test_a_matlab_file_is_whole(tmp_path: Path) -> None:
         load(tmp_path / "cut.mat")
 
 
+def written(format_: str, subtype: str, channels: int, frames: int, tmp_path: Path) -> tuple[Audio, bytes]:
+    """Return sound, and the bytes of a file of a rare format that holds it."""
+    audio = Audio(signals.chord_progression(seconds=1.0).samples[:channels, :frames], 44_100)
+    file = tmp_path / "written"
+    soundfile.write(file, audio.samples.T, audio.sample_rate, format=format_, subtype=subtype)
+    return audio, file.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("format_", "subtype", "channels"),
+    [("PAF", "PCM_16", 2), ("PAF", "PCM_24", 1), ("PAF", "PCM_24", 2), ("PVF", "PCM_32", 1), ("PVF", "PCM_16", 2),
+     ("IRCAM", "FLOAT", 2), ("IRCAM", "PCM_16", 1), ("XI", "DPCM_16", 1)],
+)  # fmt: skip
+def test_a_cut_inside_a_sample_is_found_where_no_header_counts(
+    format_: str, subtype: str, channels: int, tmp_path: Path
+) -> None:
+    audio, data = written(format_, subtype, channels, 20_010, tmp_path)
+    file = tmp_path / "song"
+    file.write_bytes(data)
+    assert np.allclose(load(file).samples, audio.samples, atol=1e-4)
+    for lost in (1, 127, 5001):
+        file.write_bytes(data[:-lost])
+        with pytest.raises(AudioFileError, match="cut short: it ends inside a sample"):
+            load(file)
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24"])
+def test_the_last_packet_of_a_sample_dump_is_read_and_missing_ones_are_found(subtype: str, tmp_path: Path) -> None:
+    audio, data = written("SDS", subtype, 1, 20_011, tmp_path)  # its last packet is not full
+    file = tmp_path / "song.sds"
+    file.write_bytes(data + b"more")
+    assert np.allclose(load(file).samples, audio.samples, atol=1e-4)
+    assert probe(file, loadable=True).frames == 20_011
+    for lost in (1, 127, 5001):
+        file.write_bytes(data[:-lost])
+        with pytest.raises(AudioFileError, match=f"cut short: {lost:,} bytes are missing"):
+            load(file)
+
+
 def constant_bitrate(tmp_path: Path) -> bytes:
     """An mp3 stream that does not say how long it is."""
     path = tmp_path / "constant.mp3"

@@ -59,11 +59,14 @@ class Stream:
         Number of samples per channel in the stream; None if the decoder's own count is right.
     mpeg : bool
         True if up to :data:`FRAME_SLACK` of these samples may not be music, and the decoder's count is an estimate.
+    padded : bool
+        True if the decoder returns more samples than ``held``, which are no sound.
     """
 
     parts: tuple[Part, ...]
     held: int | None = None
     mpeg: bool = False
+    padded: bool = False
 
 
 class PartsFile(io.RawIOBase):
@@ -186,8 +189,12 @@ def _walk_at(data: Contents, position: int, *, sure: int = 4) -> Walk | None:
         return _walk_flac
     if head[:4] == b"OggS":
         return _walk_ogg
+    if _SDS.match(head):
+        return _walk_sds
     if any(head.startswith(mark) for mark in _COUNTED):
         return _walk_counted
+    if any(mark.match(head) for mark in _UNCOUNTED_FRAMES):
+        return _walk_uncounted
     if _mpeg_run(data, position) >= sure:
         return _walk_mpeg
     return None
@@ -436,8 +443,7 @@ _COUNTED: dict[bytes, Callable[[Contents, int], int]] = {
     b"NIST_1A": _nist_frames,
 }
 """First bytes of AVR, MAT4, Akai MPC 2000, Psion, VOC, MAT5 and NIST Sphere → the function that reads the frame count
-(of headers that libsndfile writes). Headers of PAF, PVF, IRCAM and RAW contain no count, so missing sound cannot be
-found."""
+(of headers that libsndfile writes)."""
 
 
 def _walk_counted(data: Contents, start: int) -> tuple[Stream, int]:
@@ -446,6 +452,72 @@ def _walk_counted(data: Contents, start: int) -> tuple[Stream, int]:
         if data[start : start + len(mark)] == mark and len(data) >= start + 128:
             held = count(data, start)
     return Stream(((start, len(data)),), held or None), len(data)
+
+
+def _paf_frame(data: Contents, start: int) -> tuple[int, int]:
+    kind, channels = struct.unpack_from(">II" if data[start : start + 4] == b" paf" else "<II", data, start + 16)
+    return 2048, {0: 2, 1: 32, 2: 1}.get(kind, 0) * channels  # 24-bit samples lie in blocks of ten
+
+
+def _pvf_frame(data: Contents, start: int) -> tuple[int, int]:
+    found = re.match(rb"PVF1\n(\d+) \d+ (\d+)\n", data[start : start + 512])
+    return (found.end(), int(found[1]) * int(found[2]) // 8) if found else (0, 0)
+
+
+def _ircam_frame(data: Contents, start: int) -> tuple[int, int]:
+    # The machine that wrote the file chose the byte order, and no file has so many channels.
+    order = "<" if struct.unpack_from("<I", data, start + 8)[0] <= 0xFFFF else ">"
+    channels, encoding = struct.unpack_from(f"{order}II", data, start + 8)
+    return 1024, (encoding & 0xFFFF) * channels
+
+
+def _xi_frame(data: Contents, start: int) -> tuple[int, int]:
+    return 338, 2 if data[start + 312] & 0x10 else 1
+
+
+_UNCOUNTED_FRAMES: dict[re.Pattern[bytes], Callable[[Contents, int], tuple[int, int]]] = {
+    re.compile(rb" paf|fap "): _paf_frame,
+    re.compile(rb"PVF1\n"): _pvf_frame,
+    re.compile(rb"\x64\xa3[\0-\x07]\0|\0[\0-\x07]\xa3\x64"): _ircam_frame,
+    re.compile(rb"Extended Instrument: "): _xi_frame,
+}
+"""First bytes of PAF, PVF, IRCAM and XI → the function that reads the lengths of the header and of a frame, bytes; 0 if
+the frame's is not known. Their headers contain no count, so only a cut inside a frame can be found. RAW has no header
+at all."""
+
+
+def _walk_uncounted(data: Contents, start: int) -> tuple[Stream, int]:
+    for mark, layout in _UNCOUNTED_FRAMES.items():
+        if mark.match(data, start) and len(data) >= start + 338:
+            header, frame = layout(data, start)
+            if frame and (len(data) - start - header) % frame:
+                raise NotWholeError("is cut short: it ends inside a sample")
+    return Stream(((start, len(data)),)), len(data)
+
+
+_SDS = re.compile(rb"\xf0\x7e[\0-\x7f]\x01")
+_SDS_HEADER, _SDS_PACKET, _SDS_DATA = 21, 127, 120
+"""Bytes of the header and of a packet of an SDS, and of a packet's samples (MIDI 1.0, "Sample Dump Standard")."""
+
+
+def _walk_sds(data: Contents, start: int) -> tuple[Stream, int]:
+    """Walk through an SDS: packets of equal length, the last of them padded.
+
+    libsndfile returns silence for missing packets, and for a last packet that the header's count does not fill. So the
+    packets are counted here, and the count is rounded up to whole packets.
+    """
+    if len(data) < start + _SDS_HEADER:
+        return Stream(((start, len(data)),)), len(data)
+    bits, counted = data[start + 6], data[start + 10 : start + 13]
+    held = sum(byte << 7 * place for place, byte in enumerate(counted))
+    samples = _SDS_DATA // max(2, -(-bits // 7))  # of a packet; a byte has 7 bits
+    packets = -(-held // samples)
+    end = start + _SDS_HEADER + packets * _SDS_PACKET
+    if end > len(data):
+        raise _cut(end - len(data))
+    whole = packets * samples
+    count = bytes(whole >> 7 * place & 0x7F for place in range(3))
+    return Stream(_patched(start, end, {start + 10: count}), held, padded=True), end
 
 
 # -------------------------------------------------------------------------------------------------------------- FLAC

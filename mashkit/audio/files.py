@@ -134,6 +134,7 @@ def probe(path: Path | str, *, loadable: bool = False) -> AudioFileInfo:
                         _require_usual(path, file.samplerate, file.channels)
                     known = file.frames < _UNKNOWN_FRAMES
                     frames = file.frames if known else _read_samples(file, len(data))[1]
+                    frames = _without_padding(stream, frames)
                     found.append(AudioFileInfo(file.samplerate, file.channels, frames, f"{file.format}/{file.subtype}"))
             found = [one for one in found if one.frames] or found[:1]
             _require_one_format(path, [(one.sample_rate, one.channels) for one in found])
@@ -348,6 +349,9 @@ def _decode_stream(path: Path, opened: BinaryIO, data: Contents, stream: Stream)
         buffer, frames, bad = _read_samples(file, len(data))
         announced = 0 if stream.mpeg or file.frames >= _UNKNOWN_FRAMES else file.frames
         sample_rate = file.samplerate
+    if _without_padding(stream, frames) < frames:
+        frames = announced = _without_padding(stream, frames)
+        buffer = _of_length(buffer, frames, frames)
     held = max(announced, stream.held or 0)
     if frames < held - (FRAME_SLACK if stream.mpeg else 0):
         # For an mp3 without a Xing header libsndfile estimates the length from the first frame, and stops there.
@@ -360,6 +364,11 @@ def _decode_stream(path: Path, opened: BinaryIO, data: Contents, stream: Stream)
     if bad:
         raise AudioFileError(path, f"holds {bad:,} samples that are NaN or infinite", "export it again")
     return buffer.audio(sample_rate)
+
+
+def _without_padding(stream: Stream, frames: int) -> int:
+    """Return how many of the decoder's frames are sound."""
+    return min(frames, stream.held) if stream.padded and stream.held is not None else frames
 
 
 def _read_samples(file: _Decoder, size: int) -> tuple[AudioBuffer, int, int]:
