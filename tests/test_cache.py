@@ -7,7 +7,11 @@ import threading
 import numpy as np
 
 from mashkit.rendering.cache import Recent, recent_audio
+from mashkit.rendering.stems import MeasuredStems
+from mashkit.synthetic.source import SyntheticSource
 from mashkit.testing import signals
+from mashkit.testing.mashups import mashup_of
+from mashkit.types import Audio, Key
 
 
 def test_made_once_and_the_oldest_goes() -> None:
@@ -47,3 +51,18 @@ def test_threads_get_one_value_each_key() -> None:
     for key, values in found.items():
         assert all((value == key).all() for value in values)
         assert values[-1] is recent.get(key, lambda: np.zeros(0))
+
+
+def test_a_stem_is_measured_once_for_all_mashups_that_use_it() -> None:
+    measured: list[float] = []
+
+    def frames(audio: Audio, *, tuning: float) -> int:
+        measured.append(tuning)
+        return audio.frames
+
+    songs = SyntheticSource([(Key(0, "major"), 120.0), (Key(9, "minor"), 118.0)], bars=4)
+    stems = MeasuredStems(frames)
+    for mashup in [mashup_of(songs, clip) for clip in (songs.clips[0], songs.clips[1], songs.clips[0])]:
+        for role in mashup.roles:
+            assert stems.of(mashup, role) == mashup.source_stem(role).frames
+    assert measured == [0.0] * 6

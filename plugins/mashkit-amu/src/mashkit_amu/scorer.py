@@ -18,7 +18,7 @@ from mashkit.errors import PlanError
 from mashkit.interfaces import Scorer
 from mashkit.mashup import Mashup
 from mashkit.models import file_sha256
-from mashkit.rendering.cache import Recent
+from mashkit.rendering.stems import MeasuredStems
 from mashkit.types import Role, Score, Times
 from mashkit_amu import AMU, AMU_2021, AMU_TUNED
 from mashkit_amu.mashability import (
@@ -33,8 +33,6 @@ from mashkit_amu.mashability import (
 )
 
 Rotation: TypeAlias = Literal["planned", "best"]
-
-_CACHED_STEMS = 1024  # about 250 MB for the features of stems of 40 s
 
 TUNED = Path(__file__).parent / "tuned.json"
 """The weights of ``amu-tuned`` and how they were fitted; ``plugins/mashkit-amu/tune.py`` writes it."""
@@ -57,7 +55,9 @@ class _AutoMashUpper(Scorer):
     beat is compared as it is planned, even if a stem is silent on it or half a beat late.
     """
 
-    _stems: Recent[StemFeatures] = attrs.field(factory=lambda: Recent(_CACHED_STEMS), init=False, repr=False)
+    _stems: MeasuredStems[StemFeatures] = attrs.field(
+        factory=lambda: MeasuredStems(StemFeatures.of), init=False, repr=False
+    )
 
     def _judge(
         self,
@@ -91,11 +91,8 @@ class _AutoMashUpper(Scorer):
 
     def _by_beat(self, mashup: Mashup, role: Role, beats: Times) -> BeatFeatures:
         layer = mashup.plan.layer(role)
-        tuning = mashup.tuning(role)
-        stem = self._stems.get(
-            (mashup.stem_key(role), tuning), lambda: StemFeatures.of(mashup.source_stem(role), tuning=tuning)
-        )
-        return stem.by_beat(layer.to_clip(beats)).transposed(mashup.transposition(role)).amplified(layer.gain_db)
+        features = self._stems.of(mashup, role).by_beat(layer.to_clip(beats))
+        return features.transposed(mashup.transposition(role)).amplified(layer.gain_db)
 
 
 def _harmony(one: BeatFeatures, other: BeatFeatures, rotation: Rotation) -> float:

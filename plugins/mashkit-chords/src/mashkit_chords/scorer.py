@@ -13,13 +13,11 @@ from mashkit.components import ComponentInfo
 from mashkit.features.spectral import StemChroma
 from mashkit.interfaces import Scorer
 from mashkit.mashup import Mashup
-from mashkit.rendering.cache import Recent
+from mashkit.rendering.stems import MeasuredStems
 from mashkit.types import Role, Score, Times, chord_tones
 from mashkit_chords import CHORDS
 
 Values = npt.NDArray[np.float64]
-
-_CACHED_STEMS = 1024  # about 180 MB for the chroma of stems of 40 s
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -65,7 +63,9 @@ class ChordsScorer(Scorer):
         default=0.5, converter=float, validator=[attrs.validators.ge(0.0), attrs.validators.le(1.0)]
     )
 
-    _stems: Recent[StemChroma] = attrs.field(factory=lambda: Recent(_CACHED_STEMS), init=False, repr=False)
+    _stems: MeasuredStems[StemChroma] = attrs.field(
+        factory=lambda: MeasuredStems(StemChroma.of), init=False, repr=False
+    )
 
     def _score(self, mashups: Sequence[Mashup]) -> Sequence[Score]:
         return [self._judge(mashup) for mashup in mashups]
@@ -88,11 +88,8 @@ class ChordsScorer(Scorer):
 
     def _sung(self, mashup: Mashup, beats: Times) -> Values:
         """Return the vocal's chroma between beats, shape (12, beats)."""
-        layer, tuning = mashup.plan.layer(Role.VOCAL), mashup.tuning()
-        chroma = self._stems.get(
-            (mashup.stem_key(Role.VOCAL), tuning), lambda: StemChroma.of(mashup.source_stem(Role.VOCAL), tuning=tuning)
-        )
-        turned = np.roll(chroma.by_beat(layer.to_clip(beats)), round(mashup.transposition(Role.VOCAL)), axis=0)
+        chroma = self._stems.of(mashup, Role.VOCAL).by_beat(mashup.plan.layer(Role.VOCAL).to_clip(beats))
+        turned = np.roll(chroma, round(mashup.transposition(Role.VOCAL)), axis=0)
         return turned.astype(np.float64)
 
 

@@ -11,14 +11,12 @@ from mashkit.components import ComponentInfo
 from mashkit.features.spectral import StemChroma
 from mashkit.interfaces import Scorer
 from mashkit.mashup import Mashup
-from mashkit.rendering.cache import Recent
+from mashkit.rendering.stems import MeasuredStems
 from mashkit.types import Role, Score, Times
 from mashkit_tiv import TIV
 from mashkit_tiv.space import TonalIntervals, Values, dissonance, distance
 
 By: TypeAlias = Literal["beat", "whole"]
-
-_CACHED_STEMS = 1024  # about 180 MB for the chroma of stems of 40 s
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -52,7 +50,9 @@ class TivScorer(Scorer):
 
     by: By = attrs.field(default="beat", validator=attrs.validators.in_(("beat", "whole")))
 
-    _stems: Recent[StemChroma] = attrs.field(factory=lambda: Recent(_CACHED_STEMS), init=False, repr=False)
+    _stems: MeasuredStems[StemChroma] = attrs.field(
+        factory=lambda: MeasuredStems(StemChroma.of), init=False, repr=False
+    )
 
     def _score(self, mashups: Sequence[Mashup]) -> Sequence[Score]:
         return [self._judge(mashup) for mashup in mashups]
@@ -72,12 +72,8 @@ class TivScorer(Scorer):
         )
 
     def _by_beat(self, mashup: Mashup, role: Role, beats: Times) -> TonalIntervals:
-        layer = mashup.plan.layer(role)
-        tuning = mashup.tuning(role)
-        chroma = self._stems.get(
-            (mashup.stem_key(role), tuning), lambda: StemChroma.of(mashup.source_stem(role), tuning=tuning)
-        )
-        return TonalIntervals.of(chroma.by_beat(layer.to_clip(beats))).transposed(mashup.transposition(role))
+        chroma = self._stems.of(mashup, role).by_beat(mashup.plan.layer(role).to_clip(beats))
+        return TonalIntervals.of(chroma).transposed(mashup.transposition(role))
 
 
 def _shares(weights: Values) -> Values:

@@ -12,7 +12,7 @@ from mashkit.components import ComponentInfo
 from mashkit.features.spectral import StemChroma
 from mashkit.interfaces import Scorer
 from mashkit.mashup import Mashup
-from mashkit.rendering.cache import Recent
+from mashkit.rendering.stems import MeasuredStems
 from mashkit.types import Role, Score, Times
 from mashkit_vh2015 import VH2015
 from mashkit_vh2015.mashability import (
@@ -31,8 +31,6 @@ CHANGE_THRESHOLD = 0.09
 
 TEMPO_WEIGHT = 0.2
 """Weight of tempo closeness beside a chroma match of weight 1: the bonus in the open re-implementation."""
-
-_CACHED_STEMS = 1024  # about 180 MB for the chroma of stems of 40 s
 
 
 def _share(instance: object, attribute: attrs.Attribute[float], value: object) -> None:
@@ -79,7 +77,9 @@ class Vh2015Scorer(Scorer):
     tempo_weight: float = attrs.field(default=TEMPO_WEIGHT, validator=_weight)
     change_threshold: float = attrs.field(default=CHANGE_THRESHOLD, validator=_share)
 
-    _stems: Recent[StemChroma] = attrs.field(factory=lambda: Recent(_CACHED_STEMS), init=False, repr=False)
+    _stems: MeasuredStems[StemChroma] = attrs.field(
+        factory=lambda: MeasuredStems(StemChroma.of), init=False, repr=False
+    )
 
     def _score(self, mashups: Sequence[Mashup]) -> Sequence[Score]:
         return [self._judge(mashup) for mashup in mashups]
@@ -102,9 +102,4 @@ class Vh2015Scorer(Scorer):
         return change_balance(*(change_rate(chroma, self.change_threshold) for chroma in (vocal, harmonic)))
 
     def _by_beat(self, mashup: Mashup, role: Role, beats: Times) -> Chroma:
-        layer = mashup.plan.layer(role)
-        tuning = mashup.tuning(role)
-        chroma = self._stems.get(
-            (mashup.stem_key(role), tuning), lambda: StemChroma.of(mashup.source_stem(role), tuning=tuning)
-        )
-        return chroma.by_beat(layer.to_clip(beats))
+        return self._stems.of(mashup, role).by_beat(mashup.plan.layer(role).to_clip(beats))
