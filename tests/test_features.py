@@ -17,6 +17,7 @@ from mashkit.features.spectral import (
     chromagram,
     onset_strength,
     spectrogram,
+    weighted_mean,
 )
 from mashkit.testing import signals
 from mashkit.types import Audio, Key
@@ -310,3 +311,9 @@ def test_features_are_not_altered() -> None:
 def test_what_cannot_be_aggregated(shape: tuple[int, ...], frames: int, boundaries: list[float]) -> None:
     with pytest.raises(UsageError):
         beat_synchronous(np.zeros(shape), np.arange(frames) * HOP, boundaries)
+
+
+def test_a_beat_without_weight_does_not_count() -> None:
+    values, weights = np.array([1.0, 0.25, 0.75]), np.array([0.0, 1.0, 3.0])
+    assert weighted_mean(values, weights) == weighted_mean(values[1:], weights[1:]) == 0.625
+    assert weighted_mean(values, np.zeros(3)) == weighted_mean(np.zeros(0), np.zeros(0)) == 0.0

@@ -372,6 +372,30 @@ def beat_synchronous(
     return result
 
 
+def weighted_mean(values: npt.NDArray[np.float64], weights: npt.NDArray[np.float64]) -> float:
+    """Return the mean of values by the beat, weighted, for example, by the beats' energies.
+
+    Parameters
+    ----------
+    values, weights : array of float64, shape (n,)
+        Weights are ≥ 0.
+
+    Returns
+    -------
+    float
+        0 if all weights are 0, because silence matches nothing.
+
+    Examples
+    --------
+    >>> weighted_mean(np.array([1.0, 0.5]), np.array([3.0, 1.0]))
+    0.875
+    >>> weighted_mean(np.array([1.0]), np.array([0.0]))
+    0.0
+    """
+    total = float(weights.sum())
+    return float(values @ weights) / total if total > 0 else 0.0
+
+
 @attrs.frozen(eq=False)
 class StemChroma:
     """A stem's chroma, for a comparison with another stem beat by beat.

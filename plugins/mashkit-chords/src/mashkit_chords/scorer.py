@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mashkit.components import ComponentInfo
-from mashkit.features.spectral import StemChroma
+from mashkit.features.spectral import StemChroma, weighted_mean
 from mashkit.interfaces import Scorer
 from mashkit.mashup import Mashup
 from mashkit.rendering.stems import MeasuredStems
@@ -80,8 +80,8 @@ class ChordsScorer(Scorer):
         common, all_tones = (vocal & backing).sum(axis=0), (vocal | backing).sum(axis=0)
         has_chord = backing.any(axis=0)
         parts = {
-            "tones": _mean(on_chord, energy * has_chord),
-            "agreement": _mean(common / np.maximum(all_tones, 1), energy * (has_chord & vocal.any(axis=0))),
+            "tones": weighted_mean(on_chord, energy * has_chord),
+            "agreement": weighted_mean(common / np.maximum(all_tones, 1), energy * (has_chord & vocal.any(axis=0))),
         }
         value = (1 - self.agreement) * parts["tones"] + self.agreement * parts["agreement"]
         return Score(value=value, scale="ordinal", parts=parts)
@@ -103,9 +103,3 @@ def _tones(mashup: Mashup, role: Role, beats: Times) -> npt.NDArray[np.bool_]:
         for place, label in enumerate(clip.analysis.chords.at(middles)):
             tones[list(chord_tones(label)), place] = True
     return np.roll(tones, round(mashup.transposition(role)), axis=0)
-
-
-def _mean(values: Values, weights: Values) -> float:
-    """Return the weighted mean; 0 if all weights are 0."""
-    total = float(weights.sum())
-    return float(values @ weights) / total if total > 0 else 0.0

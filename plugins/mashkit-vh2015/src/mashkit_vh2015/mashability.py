@@ -17,6 +17,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from mashkit.features.spectral import weighted_mean
+
 Chroma: TypeAlias = npt.NDArray[Any]
 Values: TypeAlias = npt.NDArray[np.float64]
 
@@ -51,7 +53,7 @@ def chroma_match(one: Chroma, other: Chroma) -> float:
     products = np.einsum("pj,pj->j", one, other, dtype=np.float64)
     norms = np.sqrt(np.prod([np.sum(each.astype(np.float64) ** 2, axis=0) for each in (one, other)], axis=0))
     cosines = np.divide(products, norms, out=np.zeros_like(products), where=norms > 0)
-    return _mean(cosines, together)
+    return weighted_mean(cosines, together)
 
 
 def energies(chroma: Chroma) -> Values:
@@ -93,7 +95,7 @@ def change_rate(chroma: Chroma, threshold: float) -> float:
     """
     sums = energies(chroma)
     changed = (harmonic_change(chroma) > threshold).astype(np.float64)
-    return _mean(changed, sums[:-2] * sums[2:])
+    return weighted_mean(changed, sums[:-2] * sums[2:])
 
 
 def change_balance(one: float, other: float) -> float:
@@ -114,9 +116,3 @@ def tempo_closeness(speeds: Iterable[float]) -> float:
     and the choice of the worst layer are ours, because a mashup sounds only as natural as its most stretched layer.
     """
     return max(0.0, 1 - max(abs(math.log2(speed)) for speed in speeds))
-
-
-def _mean(values: Values, weights: Values) -> float:
-    """Return the weighted mean; 0 if all weights are 0."""
-    total = float(weights.sum())
-    return float(values @ weights) / total if total > 0 else 0.0
