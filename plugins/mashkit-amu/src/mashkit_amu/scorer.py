@@ -38,11 +38,7 @@ TUNED = Path(__file__).parent / "tuned.json"
 """The weights of ``amu-tuned`` and how they were fitted; ``plugins/mashkit-amu/tune.py`` writes it."""
 
 _AS_PLANNED = int(np.flatnonzero(SHIFTS == 0)[0])
-
-
-def _weight(instance: object, attribute: attrs.Attribute[float], value: object) -> None:
-    if not isinstance(value, (int, float)) or not 0 <= value < math.inf:
-        raise ValueError(f"{attribute.name} is {value!r}: give a number from 0 on")
+_WEIGHT = attrs.validators.and_(attrs.validators.ge(0), attrs.validators.lt(math.inf))
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -127,8 +123,8 @@ class AmuScorer(_AutoMashUpper):
 
     info: ClassVar[ComponentInfo] = AMU
 
-    rhythm_weight: float = attrs.field(default=RHYTHM_WEIGHT, validator=_weight)
-    balance_weight: float = attrs.field(default=BALANCE_WEIGHT, validator=_weight)
+    rhythm_weight: float = attrs.field(default=RHYTHM_WEIGHT, validator=_WEIGHT)
+    balance_weight: float = attrs.field(default=BALANCE_WEIGHT, validator=_WEIGHT)
     rotation: Rotation = attrs.field(default="planned", validator=attrs.validators.in_(("planned", "best")))
     percussion_harmony: bool = attrs.field(default=False, validator=attrs.validators.instance_of(bool))
 
@@ -163,7 +159,7 @@ class Amu2021Scorer(_AutoMashUpper):
 
     info: ClassVar[ComponentInfo] = AMU_2021
 
-    balance_weight: float = attrs.field(default=BALANCE_WEIGHT, validator=_weight)
+    balance_weight: float = attrs.field(default=BALANCE_WEIGHT, validator=_WEIGHT)
     rotation: Rotation = attrs.field(default="best", validator=attrs.validators.in_(("planned", "best")))
 
     def _score(self, mashups: Sequence[Mashup]) -> Sequence[Score]:

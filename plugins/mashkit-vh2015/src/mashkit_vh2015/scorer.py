@@ -32,15 +32,7 @@ CHANGE_THRESHOLD = 0.09
 TEMPO_WEIGHT = 0.2
 """Weight of tempo closeness beside a chroma match of weight 1: the bonus in the open re-implementation."""
 
-
-def _share(instance: object, attribute: attrs.Attribute[float], value: object) -> None:
-    if not isinstance(value, (int, float)) or not 0 <= value <= 1:
-        raise ValueError(f"{attribute.name} is {value!r}: give a number from 0 to 1")
-
-
-def _weight(instance: object, attribute: attrs.Attribute[float], value: object) -> None:
-    if not isinstance(value, (int, float)) or not 0 <= value < math.inf:
-        raise ValueError(f"{attribute.name} is {value!r}: give a number from 0 on")
+_SHARE = attrs.validators.and_(attrs.validators.ge(0), attrs.validators.le(1))
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -73,9 +65,11 @@ class Vh2015Scorer(Scorer):
     info: ClassVar[ComponentInfo] = VH2015
     needs: ClassVar[tuple[Role, ...]] = (Role.HARMONIC,)
 
-    contrast_weight: float = attrs.field(default=1.0, validator=_share)
-    tempo_weight: float = attrs.field(default=TEMPO_WEIGHT, validator=_weight)
-    change_threshold: float = attrs.field(default=CHANGE_THRESHOLD, validator=_share)
+    contrast_weight: float = attrs.field(default=1.0, validator=_SHARE)
+    tempo_weight: float = attrs.field(
+        default=TEMPO_WEIGHT, validator=[attrs.validators.ge(0), attrs.validators.lt(math.inf)]
+    )
+    change_threshold: float = attrs.field(default=CHANGE_THRESHOLD, validator=_SHARE)
 
     _stems: MeasuredStems[StemChroma] = attrs.field(
         factory=lambda: MeasuredStems(StemChroma.of), init=False, repr=False
