@@ -38,7 +38,7 @@ TUNED = Path(__file__).parent / "tuned.json"
 """The weights of ``amu-tuned`` and how they were fitted; ``plugins/mashkit-amu/tune.py`` writes it."""
 
 _AS_PLANNED = int(np.flatnonzero(SHIFTS == 0)[0])
-_WEIGHT = attrs.validators.and_(attrs.validators.ge(0), attrs.validators.lt(math.inf))
+_WEIGHT = attrs.validators.and_(attrs.validators.ge(0.0), attrs.validators.lt(math.inf))
 
 
 @attrs.define(kw_only=True, eq=False)

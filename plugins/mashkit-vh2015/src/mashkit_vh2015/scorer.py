@@ -32,7 +32,7 @@ CHANGE_THRESHOLD = 0.09
 TEMPO_WEIGHT = 0.2
 """Weight of tempo closeness beside a chroma match of weight 1: the bonus in the open re-implementation."""
 
-_SHARE = attrs.validators.and_(attrs.validators.ge(0), attrs.validators.le(1))
+_SHARE = attrs.validators.and_(attrs.validators.ge(0.0), attrs.validators.le(1.0))
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -67,7 +67,7 @@ class Vh2015Scorer(Scorer):
 
     contrast_weight: float = attrs.field(default=1.0, validator=_SHARE)
     tempo_weight: float = attrs.field(
-        default=TEMPO_WEIGHT, validator=[attrs.validators.ge(0), attrs.validators.lt(math.inf)]
+        default=TEMPO_WEIGHT, validator=[attrs.validators.ge(0.0), attrs.validators.lt(math.inf)]
     )
     change_threshold: float = attrs.field(default=CHANGE_THRESHOLD, validator=_SHARE)
 
