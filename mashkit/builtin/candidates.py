@@ -166,7 +166,7 @@ class CandidateIndex:
         self._active = table.activity >= np.float32(rules.min_activity)
         has = table.activity != LACKING
         self._active &= has
-        self._whole, self._sings = has.all(axis=1), has[:, list(Role).index(Role.VOCAL)]
+        self._whole, self._known_vocals = has.all(axis=1), self._known & has[:, list(Role).index(Role.VOCAL)]
         harmonic, percussion = (
             np.flatnonzero(self._known & self._active[:, list(Role).index(role)]) for role in BACKING
         )
@@ -195,16 +195,18 @@ class CandidateIndex:
         self._tempo_range = (float(known_tempi.min()), float(known_tempi.max())) if len(known_tempi) else (1.0, 1.0)
 
     def seeds(self, condition: Condition) -> Rows:
-        """Return the rows whose vocal may be drawn: with an active vocal and the facts that the condition needs."""
-        sings = self._active[:, list(Role).index(Role.VOCAL)] & self._sings
-        return np.flatnonzero(sings & (self._whole if condition is Condition.ORIGINAL else self._known))
+        """Return the rows whose vocal may be drawn: those that are eligible and have an active vocal."""
+        return np.flatnonzero(self._eligible(condition) & self._active[:, list(Role).index(Role.VOCAL)])
 
-    def knows(self, row: int, condition: Condition) -> bool:
+    def is_eligible(self, row: int, condition: Condition) -> bool:
         """Return whether the row has a vocal and the facts that the condition needs: key, tempo and a downbeat.
 
         An original needs only all of its stems.
         """
-        return bool(self._sings[row] and (self._whole if condition is Condition.ORIGINAL else self._known)[row])
+        return bool(self._eligible(condition)[row])
+
+    def _eligible(self, condition: Condition) -> npt.NDArray[np.bool_]:
+        return self._whole if condition is Condition.ORIGINAL else self._known_vocals
 
     @property
     def known(self) -> npt.NDArray[np.bool_]:

@@ -272,7 +272,7 @@ class _Drawer:
 
     def _named(self, vocal: str) -> Sequence[int]:
         row = self._clips.row_of(vocal)
-        return [row] if row is not None and self._index.knows(row, self._condition) else []
+        return [row] if row is not None and self._index.is_eligible(row, self._condition) else []
 
     def draw(self, number: int, known: Container[int]) -> Draw:
         random = self._random.of(number)

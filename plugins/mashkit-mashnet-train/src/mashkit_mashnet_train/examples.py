@@ -626,7 +626,7 @@ class Drawer:
         """Return stems of other songs, matched to the vocal or unmatched as the condition requires."""
         pool = self.clips.pool_of(clip)
         index, vocal = index_of(pool.table, RULES), clip - pool.rows.start
-        if not index.knows(vocal, condition):
+        if not index.is_eligible(vocal, condition):
             return None
         late = delays(random) if condition in TEMPO_FREE else None
         found = {}
