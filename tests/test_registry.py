@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from mashkit.cli.actions import COMPONENT_KINDS
 from mashkit.components import KINDS
 from mashkit.errors import (
     BrokenPlugin,
@@ -253,6 +254,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 def test_kinds_are_those_of_the_interfaces() -> None:
     assert tuple(INTERFACES) == KINDS
+    assert COMPONENT_KINDS == KINDS
 
 
 def test_discovering_plugins_imports_no_backend() -> None:

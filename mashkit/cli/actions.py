@@ -9,9 +9,10 @@ from typing import Any, Protocol
 
 from mashkit.cli.status import EPILOG
 
-KINDS = ("separator", "analyzer", "stretcher", "scorer", "generator")
+MASHUP_KINDS = ("separator", "analyzer", "stretcher", "scorer", "generator")
 """Kinds of components that determine a mashup's sound and score."""
-COMPONENT_KINDS = (*KINDS, "executor")
+COMPONENT_KINDS = (*MASHUP_KINDS, "executor")
+"""All kinds, as in :data:`mashkit.components.KINDS`, which would import attrs before every help text."""
 
 
 class Parser(argparse.ArgumentParser):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mashkit.cli.actions import (
     COMPONENT_KINDS,
-    KINDS,
+    MASHUP_KINDS,
     Commands,
     add_collection,
     add_command,
@@ -99,7 +99,7 @@ def run(arguments: argparse.Namespace) -> int:
         OutputSet.require_possible(arguments.output, made_of=MADE_OF, names=names)
         return _dry_run(arguments)
     arguments.options = [*_plan_options(arguments), *arguments.options]
-    kit = require(kit_of(arguments), arguments, *KINDS, *kinds_for_songs(arguments))
+    kit = require(kit_of(arguments), arguments, *MASHUP_KINDS, *kinds_for_songs(arguments))
     condition = condition_of(kit, arguments.condition)
     require_downbeats(kit, arguments, [condition])
     output = OutputSet(arguments.output, made_of=MADE_OF, names=names)
@@ -124,7 +124,7 @@ def run(arguments: argparse.Namespace) -> int:
             "drawn": len(mashups),
             "failures": failures,
             "notes": [*catalog.notes, *kit.registry.notes, *short],
-            "components": {kind: getattr(kit, kind).described() for kind in KINDS},
+            "components": {kind: getattr(kit, kind).described() for kind in MASHUP_KINDS},
             "environment": environment(),
         }
         write_json(output.staging / "scores.json", result)
@@ -169,9 +169,9 @@ def _dry_run(arguments: argparse.Namespace) -> int:
     from mashkit.cli.kits import condition_of, kinds_for_songs, kit_of, require, require_downbeats
 
     arguments.options = [*_plan_options(arguments), *arguments.options]
-    kit = require(kit_of(arguments), arguments, *KINDS, *kinds_for_songs(arguments))
+    kit = require(kit_of(arguments), arguments, *MASHUP_KINDS, *kinds_for_songs(arguments))
     require_downbeats(kit, arguments, [condition_of(kit, arguments.condition)])
-    return say_what_would_be_made(kit, arguments.songs, KINDS, arguments.count, arguments)
+    return say_what_would_be_made(kit, arguments.songs, MASHUP_KINDS, arguments.count, arguments)
 
 
 def _plan_options(arguments: argparse.Namespace) -> list[str]:

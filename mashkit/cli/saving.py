@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 
 from mashkit.catalog import Catalog
-from mashkit.cli.actions import KINDS
+from mashkit.cli.actions import MASHUP_KINDS
 from mashkit.cli.collection import named_database
 from mashkit.cli.console import say
 from mashkit.errors import MashkitError, OutputError, Unforeseen, contained, said_of
@@ -118,6 +118,6 @@ def page_of(
         title=f"{len(saved.ranked)} mashups of {', '.join(path_text(path.name or path) for path in folders)}",
         failures=[(one.get("path") or f"plan {one['plan']}", one["error"]) for one in failures],
         notes=catalog.notes,
-        components={kind: getattr(kit, kind).described() for kind in KINDS},
+        components={kind: getattr(kit, kind).described() for kind in MASHUP_KINDS},
         shown=saved.cards,
     )

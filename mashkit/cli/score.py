@@ -7,7 +7,7 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mashkit.cli.actions import KINDS, Commands, add_collection, add_command, add_components, add_dry_run
+from mashkit.cli.actions import MASHUP_KINDS, Commands, add_collection, add_command, add_components, add_dry_run
 from mashkit.cli.console import give, print_table, say, status_of
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def add_parser(commands: Commands) -> None:
     """Add `score` to the command line."""
     score = add_command(commands, "score", "Score mashup plans.", run)
-    add_components(score, *KINDS[:4], "executor")
+    add_components(score, *MASHUP_KINDS[:4], "executor")
     score.add_argument(
         "plans", nargs="+", type=Path, metavar="PLAN", help="plans that `generate` wrote, or a plan.json of `mash`"
     )
@@ -41,10 +41,10 @@ def run(arguments: argparse.Namespace) -> int:
 
     read = read_plans(arguments.plans)
     plans = read.plans
-    kit = require(seeded_kit(arguments, "scorer"), arguments, *KINDS[:4], *kinds_for_songs(arguments))
+    kit = require(seeded_kit(arguments, "scorer"), arguments, *MASHUP_KINDS[:4], *kinds_for_songs(arguments))
     require_output(arguments.output, *arguments.plans, dry_run=arguments.dry_run)
     if arguments.dry_run:
-        return say_what_would_be_made_of_plans(kit, plans, KINDS[:4], arguments, read.failures)
+        return say_what_would_be_made_of_plans(kit, plans, MASHUP_KINDS[:4], arguments, read.failures)
     with ProgressListener(kit.registry, quiet=arguments.quiet):
         catalog = catalog_of(kit, arguments, arguments.songs)
         results = kit.score_plans(catalog, plans)
@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
         "scores": rows,
         "failures": [*read.failures, *failures_of(catalog)],
         "notes": [*catalog.notes, *kit.registry.notes],
-        "components": {kind: getattr(kit, kind).described() for kind in KINDS[:4]},
+        "components": {kind: getattr(kit, kind).described() for kind in MASHUP_KINDS[:4]},
         "environment": environment(),
     }
     if not give(data, arguments):
