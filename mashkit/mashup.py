@@ -163,7 +163,7 @@ class Mashup:
     @property
     def roles(self) -> tuple[Role, ...]:
         """The roles of its layers, vocal first."""
-        return tuple(sorted((layer.role for layer in self.plan.layers), key=list(Role).index))
+        return self.plan.roles
 
     @property
     def clips(self) -> Mapping[Role, Clip]:

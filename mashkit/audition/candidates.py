@@ -50,7 +50,7 @@ class Candidate:
     @property
     def roles(self) -> tuple[Role, ...]:
         """The roles of its layers, vocal first."""
-        return tuple(sorted((layer.role for layer in self.plan.layers), key=list(Role).index))
+        return self.plan.roles
 
     def stem_file(self, role: Role) -> Path | None:
         """Return the file of a rendered stem; None if the candidate has no rendered stems.

@@ -283,6 +283,8 @@ class MashupPlan:
     >>> vocal = mk.Layer(role="vocal", clip_id="c1")
     >>> drums = mk.Layer(role="percussion", clip_id="c2", speed=1.04)
     >>> plan = mk.MashupPlan(condition="matched", layers=[vocal, drums], duration_s=30, seed=1)
+    >>> plan.roles
+    (<Role.VOCAL: 'vocal'>, <Role.PERCUSSION: 'percussion'>)
     >>> plan.layer(mk.Role.PERCUSSION).speed
     1.04
     >>> mk.MashupPlan.from_json(plan.to_json()) == plan
@@ -322,6 +324,11 @@ class MashupPlan:
             "mixing": attrs.asdict(self.mixing),
         }
         return hashlib.sha256(json.dumps(heard, sort_keys=True).encode()).hexdigest()[:12]
+
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        """The roles of its layers, vocal first."""
+        return tuple(sorted((layer.role for layer in self.layers), key=list(Role).index))
 
     def at_one_speed(self, reason: str) -> MashupPlan:
         """Return the plan with each layer played at one speed (:meth:`Layer.at_one_speed`) and a note of the reason."""
