@@ -99,7 +99,7 @@ LIBRARY: Mapping[str, tuple[str, str, Names]] = {
             "mashkit.testing.mashups": ("Shelf", "mashup_of", "shifted"),
             "mashkit.synthetic.signals": (
                 "band", "mix", "chord_progression", "tone", "noise", "silence", "click_times", "click_train",
-                "click_positions", "drift",
+                "click_positions", "cents_off", "drift",
             ),
         },
     ),

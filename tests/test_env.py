@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from mashkit.audio.files import load
+from mashkit.bench.separator_metrics import sdr
 from mashkit.cli import main
 from mashkit.components.environments import (
     EnvironmentFailed,
@@ -31,7 +32,7 @@ from mashkit.registry import Registry
 from mashkit.remote.install import create_environment, installable, recipe
 from mashkit.remote.proxies import isolated
 from mashkit.testing import signals
-from mashkit.types import Audio, Samples
+from mashkit.types import Audio
 
 ROOT = Path(__file__).parents[1]
 
@@ -328,12 +329,6 @@ def test_a_plugin_in_an_environment_of_its_own(folder: Path) -> None:
         for name in ("signalsmith", "signalsmith@signalsmith")
     )
     np.testing.assert_allclose(here.samples, there.samples, atol=1e-4)  # its numpy may be another
-
-
-def sdr(truth: Samples, estimate: Samples) -> float:
-    """Return 10 log10 |s|² / |s − ŝ|², dB."""
-    error = truth.astype(np.float64) - estimate
-    return float(10 * np.log10(np.sum(truth.astype(np.float64) ** 2) / np.sum(error**2)))
 
 
 @pytest.fixture(scope="module")

@@ -149,6 +149,21 @@ def click_positions(audio: Audio, expected: npt.ArrayLike, *, window: float = 0.
     return np.array(found)
 
 
+def cents_off(audio: Audio, frequency: float) -> float:
+    """Return how far the strongest frequency of the middle half of an audio is above ``frequency``, cents.
+
+    Examples
+    --------
+    >>> from mashkit.testing import signals
+    >>> round(signals.cents_off(signals.tone(443, 4.0), 440))
+    12
+    """
+    middle = audio.mono()[audio.frames // 4 : -audio.frames // 4]
+    size = max(1 << 20, len(middle))  # zeros at the end make the steps from bin to bin small
+    spectrum = np.abs(np.fft.rfft(middle * np.hanning(len(middle)), size))
+    return float(1200 * np.log2(np.argmax(spectrum) * audio.sample_rate / size / frequency))
+
+
 @functools.lru_cache(maxsize=64)  # a band plays few different notes, each many times
 def _notes(pitches: tuple[int, ...], seconds: float, sample_rate: int, partials: int = 6) -> Samples:
     """Return a chord of decaying harmonic tones; ``pitches`` are MIDI numbers."""

@@ -18,13 +18,6 @@ class TestLibrosaStretcher(StretcherContract):
     component = "librosa"
 
 
-def cents_off(audio: Audio, frequency: float) -> float:
-    """Return how far the strongest frequency of the middle half is from ``frequency``, cents."""
-    middle = audio.mono()[audio.frames // 4 : -audio.frames // 4]
-    spectrum = np.abs(np.fft.rfft(middle * np.hanning(len(middle)), 1 << 20))
-    return float(1200 * np.log2(np.argmax(spectrum) * audio.sample_rate / (1 << 20) / frequency))
-
-
 def purity(samples: Any, frequency: float) -> float:
     """Return how far above everything else a sine of ``frequency`` is, dB."""
     time = np.arange(len(samples)) / signals.SAMPLE_RATE
@@ -53,8 +46,8 @@ def test_a_longer_window_keeps_the_bass_purer() -> None:
 def test_there_and_back_in_pitch(semitones: float) -> None:
     tone, stretcher = signals.tone(330.0, 4.0), LibrosaStretcher()
     shifted = stretcher.stretch(tone, semitones=semitones)
-    assert cents_off(shifted, 330.0 * 2 ** (semitones / 12)) == pytest.approx(0, abs=1)
-    assert cents_off(stretcher.stretch(shifted, semitones=-semitones), 330.0) == pytest.approx(0, abs=1)
+    assert signals.cents_off(shifted, 330.0 * 2 ** (semitones / 12)) == pytest.approx(0, abs=1)
+    assert signals.cents_off(stretcher.stretch(shifted, semitones=-semitones), 330.0) == pytest.approx(0, abs=1)
 
 
 @pytest.mark.parametrize("gain", [2.0**-10, 4.0])

@@ -12,6 +12,7 @@ from mashkit.errors import OptionError
 from mashkit.interfaces.stretcher import stretched_frames
 from mashkit.registry import Registry
 from mashkit.testing import StretcherContract, signals
+from mashkit.testing.contracts.stretcher import map_errors
 from mashkit.types import Audio
 from mashkit.types.timemap import TimeMap
 from mashkit_pedalboard.stretcher import PedalboardStretcher
@@ -74,13 +75,6 @@ def onset_errors(stretcher: PedalboardStretcher, speed: float, semitones: float)
     return signals.click_positions(stretched, times / speed) - times / speed
 
 
-def cents_off(audio: Audio, frequency: float) -> float:
-    """Return how far the strongest frequency of the middle half is from ``frequency``, cents."""
-    middle = audio.mono()[audio.frames // 4 : -audio.frames // 4]
-    spectrum = np.abs(np.fft.rfft(middle * np.hanning(len(middle)), 1 << 20))
-    return float(1200 * np.log2(np.argmax(spectrum) * audio.sample_rate / (1 << 20) / frequency))
-
-
 def levels(audio: Audio) -> Any:
     """Return the level of every tenth of a second in every channel, dB; at least the loudest less 40 dB."""
     step = audio.sample_rate // 10
@@ -134,14 +128,14 @@ def test_onset_in_the_first_frame_survives() -> None:
 def test_there_and_back_in_pitch(semitones: float) -> None:
     tone, stretcher = signals.tone(330.0, 4.0), PedalboardStretcher()
     shifted = stretcher.stretch(tone, semitones=semitones)
-    assert cents_off(shifted, 330.0 * 2 ** (semitones / 12)) == pytest.approx(0, abs=1)
-    assert cents_off(stretcher.stretch(shifted, semitones=-semitones), 330.0) == pytest.approx(0, abs=1)
+    assert signals.cents_off(shifted, 330.0 * 2 ** (semitones / 12)) == pytest.approx(0, abs=1)
+    assert signals.cents_off(stretcher.stretch(shifted, semitones=-semitones), 330.0) == pytest.approx(0, abs=1)
 
 
 @pytest.mark.parametrize("frequency", [110.0, 220.0, 2500.0])
 def test_pure_tones_keep_their_pitch(frequency: float) -> None:
     # Without the noise floor the transient detector makes 220 Hz up to 47 cents sharp here.
-    assert abs(cents_off(PedalboardStretcher().stretch(signals.tone(frequency, 4.0), speed=1.1), frequency)) < 2
+    assert abs(signals.cents_off(PedalboardStretcher().stretch(signals.tone(frequency, 4.0), speed=1.1), frequency)) < 2
 
 
 @pytest.mark.parametrize("gain", [4.0, 0.3])
@@ -169,18 +163,12 @@ def test_high_quality_does_not_drift(speed: float, semitones: float) -> None:
     assert np.abs(signals.click_positions(stretched, times / speed) - times / speed).max() < 0.004
 
 
-def map_errors(stretcher: PedalboardStretcher, times: Any, time_map: TimeMap, semitones: float, rate: int) -> Any:
-    """Return how late each click comes out that a map lays within half a minute, seconds."""
-    clicks = signals.click_train(times, 30.0, sample_rate=rate)
-    due = time_map.to_target(times)
-    stretched = stretcher.stretch(clicks, time_map=time_map, semitones=semitones)
-    return signals.click_positions(stretched, due, window=0.1) - due
-
-
 @pytest.mark.parametrize(("rate", "tolerance"), [(44_100, 0.004), *slow((22_050, 0.005), (48_000, 0.004))])
 @pytest.mark.parametrize("semitones", [3.0, *slow(-3.0, 0.0)])
 def test_high_quality_follows_a_drift(rate: int, tolerance: float, semitones: float) -> None:
-    errors = map_errors(PedalboardStretcher(high_quality=True), *signals.drift(30.0), semitones, rate)
+    errors = map_errors(
+        PedalboardStretcher(high_quality=True), *signals.drift(30.0), semitones=semitones, sample_rate=rate
+    )
     assert np.abs(errors).max() < tolerance
 
 
@@ -190,7 +178,7 @@ def test_the_lead_is_compensated_along_a_map(high_quality: bool, semitones: floa
     # Without the delay of the factors a knot comes out in the wrong place: what follows it is 16 to 29 ms early.
     time_map = TimeMap((0, 15, 30), (0, 18.75, 30.75))
     times = signals.click_times(30.0, 90.0)
-    errors = map_errors(PedalboardStretcher(high_quality=high_quality), times, time_map, semitones, 44_100)
+    errors = map_errors(PedalboardStretcher(high_quality=high_quality), times, time_map, semitones=semitones)
     for part in (errors[times < 14.5], errors[times > 15.5]):
         assert abs(np.median(part)) < 0.005
 

@@ -16,6 +16,7 @@ import soundfile
 from mashkit.errors import ComponentUnavailable, OptionError
 from mashkit.registry import Registry
 from mashkit.testing import StretcherContract, signals
+from mashkit.testing.contracts.stretcher import map_errors
 from mashkit.types import Audio
 from mashkit.types.timemap import TimeMap
 from mashkit_rubberband.stretcher import RubberbandStretcher, _hop, program_version
@@ -49,13 +50,6 @@ def slow(*cases: float) -> list[Any]:
     return [pytest.param(each, marks=pytest.mark.slow) for each in cases]
 
 
-def cents_off(audio: Audio, frequency: float) -> float:
-    """Return how far the strongest frequency of the middle half is from ``frequency``, cents."""
-    middle = audio.mono()[audio.frames // 4 : -audio.frames // 4]
-    spectrum = np.abs(np.fft.rfft(middle * np.hanning(len(middle)), 1 << 20))
-    return float(1200 * np.log2(np.argmax(spectrum) * audio.sample_rate / (1 << 20) / frequency))
-
-
 @needs_program
 @pytest.mark.parametrize(("speed", "semitones"), [(0.8, 0.0), (1.25, 0.0), (1.0, 3.0), (1.0, -3.0)])
 def test_faster_engine_is_not_late_or_early_as_a_whole(speed: float, semitones: float) -> None:
@@ -67,20 +61,12 @@ def test_faster_engine_is_not_late_or_early_as_a_whole(speed: float, semitones: 
     assert abs(np.median(signals.click_positions(stretched, times / speed) - times / speed)) < 0.0015
 
 
-def map_errors(stretcher: RubberbandStretcher, times: Any, time_map: TimeMap, semitones: float, rate: int) -> Any:
-    """Return how late each click comes out that a map lays within half a minute, seconds."""
-    clicks = signals.click_train(times, 30.0, sample_rate=rate)
-    due = time_map.to_target(times)
-    stretched = stretcher.stretch(clicks, time_map=time_map, semitones=semitones)
-    return signals.click_positions(stretched, due, window=0.1) - due
-
-
 @needs_program
 @pytest.mark.parametrize("options", [{}, {"fine": False}, {"fine": False, "crispness": 6}], ids=str)
 @pytest.mark.parametrize("rate", [22_050, *slow(48_000)])
 @pytest.mark.parametrize("semitones", [3.0, *slow(-3.0, 0.0)])
 def test_a_drift_is_followed_at_other_rates(options: Mapping[str, Any], rate: int, semitones: float) -> None:
-    errors = map_errors(RubberbandStretcher(**options), *signals.drift(30.0), semitones, rate)
+    errors = map_errors(RubberbandStretcher(**options), *signals.drift(30.0), semitones=semitones, sample_rate=rate)
     assert np.abs(errors).max() < 0.01
 
 
@@ -92,7 +78,7 @@ def test_the_lead_is_compensated_along_a_map(options: Mapping[str, Any], semiton
     # shift: in the wrong second. The finer one would be 25 ms early all along with a first key at 0.
     time_map = TimeMap((0, 15, 30), (0, 18.75, 30.75))
     times = signals.click_times(30.0, 90.0)
-    errors = map_errors(RubberbandStretcher(**options), times, time_map, semitones, 44_100)
+    errors = map_errors(RubberbandStretcher(**options), times, time_map, semitones=semitones)
     for part in (errors[times < 14.5], errors[times > 15.5]):
         assert abs(np.median(part)) < 0.003
 
@@ -133,8 +119,8 @@ def test_onset_in_the_first_frame_survives(fine: bool) -> None:
 def test_there_and_back_in_pitch(semitones: float) -> None:
     tone, stretcher = signals.tone(330.0, 4.0), RubberbandStretcher()
     shifted = stretcher.stretch(tone, semitones=semitones)
-    assert cents_off(shifted, 330.0 * 2 ** (semitones / 12)) == pytest.approx(0, abs=1)
-    assert cents_off(stretcher.stretch(shifted, semitones=-semitones), 330.0) == pytest.approx(0, abs=1)
+    assert signals.cents_off(shifted, 330.0 * 2 ** (semitones / 12)) == pytest.approx(0, abs=1)
+    assert signals.cents_off(stretcher.stretch(shifted, semitones=-semitones), 330.0) == pytest.approx(0, abs=1)
 
 
 @needs_program

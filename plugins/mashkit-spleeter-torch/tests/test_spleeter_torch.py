@@ -9,6 +9,7 @@ import soundfile
 import torch
 
 from mashkit.audio.files import resample
+from mashkit.bench.separator_metrics import sdr
 from mashkit.errors import OptionError
 from mashkit.interfaces import Separator
 from mashkit.registry import Registry
@@ -33,12 +34,6 @@ def create(**options: Any) -> Separator:
     component = Registry().create("separator", "spleeter-torch", options)
     assert isinstance(component, Separator)
     return component
-
-
-def sdr(truth: Samples, estimate: Samples) -> float:
-    """Return 10 log10 |s|² / |s − ŝ|², dB."""
-    error = truth.astype(np.float64) - estimate
-    return float(10 * np.log10(np.sum(truth.astype(np.float64) ** 2) / np.sum(error**2)))
 
 
 @pytest.fixture(scope="module")

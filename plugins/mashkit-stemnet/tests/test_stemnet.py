@@ -10,6 +10,7 @@ import torch
 
 from mashkit.audio.files import load as load_audio
 from mashkit.audio.files import resample
+from mashkit.bench.separator_metrics import sdr
 from mashkit.errors import OptionError
 from mashkit.interfaces import Separator
 from mashkit.networks.checkpoints import CheckpointError
@@ -26,12 +27,6 @@ from mashkit_stemnet.separator import CONTEXT, StemNetSeparator
 
 class TestStemNet(SeparatorContract):
     component = "stemnet"
-
-
-def sdr(truth: Samples, estimate: Samples) -> float:
-    """Return 10 log10 |s|² / |s − ŝ|², dB."""
-    error = truth.astype(np.float64) - estimate
-    return float(10 * np.log10(np.sum(truth.astype(np.float64) ** 2) / max(float(np.sum(error**2)), 1e-20)))
 
 
 @pytest.fixture(scope="module")
