@@ -297,6 +297,39 @@ def test_a_copy_of_what_a_database_has_is_passed_over_for_good(tmp_path: Path) -
 
 
 @attrs.define(kw_only=True, eq=False)
+class Interrupted(Thirds):
+    """Lets something else happen while it separates."""
+
+    meanwhile: Callable[[], object]
+
+    def _separate(self, mix: Audio) -> StemSet:
+        self.meanwhile()
+        return super()._separate(mix)
+
+
+@pytest.mark.parametrize("choice", [None, "separate"])
+def test_a_copy_that_another_process_adds_at_the_same_time_is_passed_over(
+    sounds: dict[str, Audio], tmp_path: Path, choice: str | None
+) -> None:
+    save(tmp_path / "one.flac", sounds["harbour-lights"].excerpt(0, 25.5))
+    save(tmp_path / "two.ogg", sounds["harbour-lights"].excerpt(0, 25.5))
+    save(tmp_path / "other.flac", sounds["slow-river"].excerpt(0, 25.5))
+    first = Interrupted(meanwhile=lambda: add(tmp_path / "db", tmp_path / "two.ogg", same_recording=choice))
+    given = tmp_path / "one.flac", tmp_path / "other.flac"
+    adder, added = add(tmp_path / "db", *given, separator=first, same_recording=choice)
+    used = ["other"] if choice is None else ["one", "other"]
+    assert [one.path.stem for one in added] == used
+    assert [(path.name, other.name) for path, other in adder.report.passed_over] == (
+        [("one.flac", "two.ogg")] if choice is None else []
+    )
+    with MashupDB(tmp_path / "db", write=False) as database:
+        assert {clip.title for clip in database.table()} == {*used, "two"}
+        assert list(verify(database)) == []
+    adder, added = add(tmp_path / "db", tmp_path / "one.flac")
+    assert [one.path.stem for one in added] == used[:-1]  # the choice stays
+
+
+@attrs.define(kw_only=True, eq=False)
 class Failing(Thirds):
     """Fails on the first songs."""
 

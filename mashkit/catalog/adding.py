@@ -338,11 +338,14 @@ class _Run:
         chosen = [one for one in songs if one.path in again and one.path not in self._passed]
         for song in songs:
             if song.path not in again or not chosen:  # else another song may still be used instead of it
-                one = self._passed.get(song.path, left_out[song.path])
-                self._report.passed_over.append((song.path, one.used))
-                self._report.notes.append(told(one.match, song.path, one.used))
-                self._end(None, song.path)
+                self._pass_over(song.path, self._passed.get(song.path, left_out[song.path]))
         return list(chosen)
+
+    def _pass_over(self, path: Path, one: PassedOver) -> None:
+        """Report that a song is not used."""
+        self._report.passed_over.append((path, one.used))
+        self._report.notes.append(told(one.match, path, one.used))
+        self._end(None, path)
 
     def _may_be_under_way(self, song: Song) -> bool:
         """Return whether a song of the same sound is under way; only songs with equal headers are decoded for this."""
@@ -477,16 +480,21 @@ class _Run:
             self._end(Added(song.path, error=of_song(error)))
 
     def _store(self, song: Song, facts: SongFacts, computed: Computed, *, cached: bool, complete: bool = True) -> None:
-        """Store results and, if the song is complete, its clips, in one transaction."""
+        """Store results and, if the song is complete, its clips, in one transaction.
+
+        Nothing is stored if another process has stored the same recording in the meantime.
+        """
         sha256, keys, given = facts.sha256, self._ingestor.keys, song.path
         song, protocol = self._stored_as(song)
         facts = attrs.evolve(facts, recording=self._database.recording_of(sha256))
         records: list[ClipRecord] = []
         notes: list[str] = []
         with self._database.transaction() as cursor:
-            number = self._database.store_facts(cursor, song, facts, protocol, self._digests[given])
-            self._database.store_results(cursor, sha256, computed.results, computed.objects)
-            if complete:
+            passed = self._listening.meanwhile(cursor, sha256) if complete else None
+            if passed is None:
+                number = self._database.store_facts(cursor, song, facts, protocol, self._digests[given])
+                self._database.store_results(cursor, sha256, computed.results, computed.objects)
+            if complete and passed is None:
                 excerpts = excerpts_of(song, facts, self._ingestor.policy)
                 self._database.store_results(cursor, sha256, self._late_tunings(song, facts), {})
                 notes += [
@@ -506,6 +514,9 @@ class _Run:
                 self._database.store_clips(cursor, number, records)
         if complete:
             del self._digests[given]
+        if passed is not None:
+            self._pass_over(given, passed)
+        elif complete:
             self._report.notes += [f"{path_text(song.path)}: {note}" for note in facts.notes]
             self._report.notes += [*notes, *_alone(song, records)]
             self._end(Added(given, tuple(records), cached=cached))

@@ -400,14 +400,24 @@ class MashupDB:
         )
         return [song for (song,) in rows]
 
-    def words(self) -> list[tuple[str, npt.NDArray[np.uint16]]]:
-        """Return the soundprint's words of each song with clips, in the order in which the songs were added."""
+    def words(self, *, after: int = 0) -> list[tuple[str, npt.NDArray[np.uint16]]]:
+        """Return the soundprint's words of each song with clips, in the order in which the songs were added.
+
+        Parameters
+        ----------
+        after : int
+            Only songs with a clip that was stored after :meth:`last_clip` returned this.
+        """
         rows = self.rows(
-            f"SELECT s.sha256, p.words FROM songs s JOIN prints p ON p.song = s.sha256 WHERE {_HAS_CLIPS}"  # noqa: S608 — ours
-            " AND p.version = ? ORDER BY s.number",
-            (PRINT_VERSION,),
+            "SELECT s.sha256, p.words FROM songs s JOIN prints p ON p.song = s.sha256"
+            " WHERE s.number IN (SELECT song FROM clips WHERE number > ?) AND p.version = ? ORDER BY s.number",
+            (after, PRINT_VERSION),
         )
         return [(song, np.frombuffer(words, "<u2").astype(np.uint16)) for song, words in rows]
+
+    def last_clip(self) -> int:
+        """Return the number of the clip that was stored last; 0 if there are no clips."""
+        return int(self.rows("SELECT coalesce(max(number), 0) FROM clips")[0][0])
 
     def has_clips(self, song: str) -> bool:
         """Return whether a song has clips."""

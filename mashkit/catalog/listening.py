@@ -7,6 +7,7 @@ module, "hear" and "listen" mean this step.
 
 from __future__ import annotations
 
+import sqlite3
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
@@ -94,6 +95,9 @@ class Listening:
         self._tell = tell
         self._sounds: dict[Path, str] = {}  # path → sha256 of each given song
         self._new: dict[str, None] = {}  # sha256 of the songs with a soundprint from this run, in their order
+        self._mine: set[str] = set()  # sha256 of the songs that this run has stored
+        self._others: dict[str, npt.NDArray[np.uint16]] = {}  # songs of other processes since then, with their words
+        self._last_clip = 0  # of those that were compared
         self._done, self._total = 0, len(songs)
         self._waiting: deque[tuple[Song, str | None]] = deque()  # in the order in which the results are stored
         self._outcomes: dict[Path, Heard | MashkitError] = {}
@@ -188,6 +192,7 @@ class Listening:
     # --------------------------------------------------------------------------------------------------- choosing
     def passed_over(self) -> dict[Path, PassedOver]:
         """Return the songs that are not used, and store the same recordings in the database."""
+        self._last_clip = self._database.last_clip()
         order = [path for path in self._songs if path in self._sounds]
         given = dict.fromkeys(self._sounds[path] for path in order)
         if not self._among_given and self._choice is not None:
@@ -220,6 +225,29 @@ class Listening:
             used = {sha256 for path, sha256 in self._sounds.items() if path not in failed}
             present = [(sha256, words) for sha256, words in present if sha256 in used]
         return self._choose(order, list(dict.fromkeys(self._sounds[path] for path in order)), present)
+
+    def meanwhile(self, cursor: sqlite3.Connection, sha256: str) -> PassedOver | None:
+        """Return what is used instead of a song if another process has stored the same recording since the choice.
+
+        It is called in the transaction that would store the song's clips, so that of two processes the second sees what
+        the first has stored.
+        """
+        self._mine.add(sha256)
+        if self._among_given or self._choice == "separate" or not self._database.has_print(sha256):
+            return None
+        if self._database.has_clips(sha256) or not self._is_open(sha256):
+            return None
+        new = self._database.words(after=self._last_clip)
+        self._last_clip = self._database.last_clip()
+        self._others.update((song, words) for song, words in new if song not in self._mine)
+        if not self._others:
+            return None
+        matches = Recordings(list(self._others.items()), self._database.print_of).matches([self._candidate(sha256)])
+        if not matches:
+            return None
+        other = self._database.recording_of(matches[0].of) or matches[0].of
+        self._database.store_recording(cursor, sha256, other)
+        return PassedOver(matches[0], self._path(matches[0].of))
 
     def _choose(
         self, order: Sequence[Path], compared: Sequence[str], present: Sequence[tuple[str, npt.NDArray[np.uint16]]]
