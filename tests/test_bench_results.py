@@ -23,8 +23,9 @@ import pyarrow.parquet
 
 from mashkit.bench.compare import with_earlier
 from mashkit.bench.page import markdown, page, publish
-from mashkit.bench.records import Machine, Row, judged_by
+from mashkit.bench.records import Entry, Machine, Row, judged_by
 from mashkit.bench.results import ROWS_SUFFIX, Result, read_result, rows_path, write_result
+from mashkit.bench.runner import recomputed
 from mashkit.bench.scorers import ScorerTask
 from mashkit.bench.statistics import Comparison
 from mashkit.bench.tasks import load_task
@@ -41,6 +42,10 @@ NAMES = [
     "alignment", "amu_vs_premixnet", "amu_vs_premixnet-multitracks-plan_seeds-1",
     "amu_vs_premixnet-rendered-plan_seeds-1", "analyzers", "generators", "separators", "stretchers",
 ]  # fmt: skip
+
+
+ENTRY = {"label": "a", "component": "a"}
+METRICS = {metric.name: 0.5 for metric in ScorerTask.metrics}
 
 
 def row(label: str, name: str, values: dict[str, float], **more: Any) -> dict[str, Any]:
@@ -177,12 +182,23 @@ def test_what_is_no_result_is_refused(change: dict[str, Any], result: Result, tm
         ({"inputs": [1]}, "x.json: inputs is no table"),
         ({"machine": None}, "x.json: machine is no table"),
         ({"jbos": 1}, "x.json: unknown key 'jbos'"),
+        ({"competitors": [{**ENTRY, "rank": "first"}]}, "competitors: .*: rank is 'first', not a whole number"),
+        ({"competitors": [{**ENTRY, "intervals": {"auc": [1]}}]}, r"intervals\.auc is \(1,\), not 2 values"),
+        ({"competitors": [{**ENTRY, "metrics": {"auc": "x"}}]}, r"metrics\.auc is 'x', not a number"),
+        ({"competitors": [{**ENTRY, "metrics": {"auc": 1.0}, "rank": 1}]}, "competitor 'a' has no metric 'within_auc'"),
+        ({"competitors": [{**ENTRY, "metrics": METRICS}]}, "competitor 'a' has no rank"),
+        ({"finished": 5}, "x.json: a value that does not fit: finished is 5, not text"),
     ],
 )
 def test_a_damaged_result_is_named(change: dict[str, Any], problem: str, result: Result, tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text(json.dumps({**result.to_dict(), "rows": {}, **change}))
     with pytest.raises(UsageError, match=problem):
         read_result(tmp_path / "x.json")
+
+
+def test_a_result_whose_rows_are_of_other_competitors_is_not_computed_anew(result: Result) -> None:
+    with pytest.raises(UsageError, match="a, b: rows without a competitor"):
+        recomputed(result)
 
 
 def test_a_result_that_lost_its_rows_is_set_aside_with_its_files(result: Result, tmp_path: Path) -> None:
@@ -244,6 +260,17 @@ def test_the_page_has_every_row_as_it_is_shown(result: Result) -> None:
     assert data["wall_s"] == ["0.30", "0.30", "", "0.30", "0.30"]
     assert data["values"]["score"] == ["0.1", f"4.941e{MINUS}324", "", f"{MINUS}1e{MINUS}07", ""]
     assert list(data["values"]) == ["score", "probability", "part.harmony", "cases"]
+
+
+def test_a_page_of_one_competitor_says_why_it_has_no_score(result: Result) -> None:
+    one = Entry(label="a", component="a", rank=1, metrics=METRICS)
+    alone = attrs.evolve(result, competitors=[one], rows=[])
+    said = "There is no score, because it compares competitors, and only a was measured."
+    assert said in markdown(alone)
+    assert said in page(alone)
+    assert "| 1 | a | – |" in markdown(alone)
+    two = [attrs.evolve(one, score=50.0), attrs.evolve(one, label="b", score=50.0)]
+    assert "no score" not in markdown(attrs.evolve(alone, competitors=two))
 
 
 def test_the_page_says_in_how_many_songs_two_differ(result: Result) -> None:

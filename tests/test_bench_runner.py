@@ -8,9 +8,9 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from unittest import mock
 
 import attrs
@@ -516,6 +516,21 @@ def test_inaudible_differences_tie_and_what_is_missing_is_worst() -> None:
     assert ranked["c"].score == 0
 
 
+def test_a_competitor_alone_has_no_score() -> None:
+    alone = standings([metric("ms", limit=1)], {"a": {"ms": 2.0}})["a"]
+    assert (alone.rank, alone.score, alone.broken) == (1, None, ("ms",))
+    unranked = standings([metric("ms", weight=0)], {"a": {"ms": 2.0}, "b": {"ms": 1.0}})
+    assert [one.score for one in unranked.values()] == [None, None]
+
+
+@pytest.mark.parametrize(
+    "more", [{"resolution": 0}, {"weight": -1}, {"weight": np.nan}, {"better": "more"}, {"limit": np.inf}]
+)
+def test_a_metric_that_cannot_be_ranked_by_is_refused(more: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="metric 'x'"):
+        metric("x", **more)
+
+
 def test_one_failed_row_spoils_its_metric() -> None:
     rows = [row_of(values={"x": value}) for value in (1.0, 2.0)]
     absent = row_of(input_missing=True, status="unavailable")
@@ -577,6 +592,16 @@ def test_known_suites_name_what_there_is(name: str) -> None:
 TOML = 'name = "x"\ntask = "stretchers"\ntitle = "X"\n[[competitors]]\ncomponent = "acme-tape"\n'
 
 
+@attrs.frozen
+class Fields:
+    """Fields of many types."""
+
+    some: Sequence[float] = ()
+    pairs: Mapping[str, tuple[float, float]] = attrs.field(factory=dict)
+    word: Literal["now", "then"] = "now"
+    number: float | None = None
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
@@ -607,6 +632,13 @@ TOML = 'name = "x"\ntask = "stretchers"\ntitle = "X"\n[[competitors]]\ncomponent
         (TOML.replace('"x"', '"a\\u0007b"'), "cannot be called"),
         (TOML.replace('"x"', '".."'), "cannot be called"),
         (TOML.replace('"x"', "7"), "cannot be called 7"),
+        (TOML.replace('"x"', f'"{"x" * 201}"'), r"name has 201 bytes.*give 200 bytes or fewer"),
+        (TOML.replace('"X"', "5"), r"x\.toml: a value that does not fit: title is 5, not text \(it takes name"),
+        (TOML.replace('"X"', f'"{"é" * 251}"'), r"x\.toml: suite 'x' has a title of 502 bytes \(give 500 or fewer"),
+        ("summary = [1]\n" + TOML, r"summary is \[1\], not text"),
+        (TOML + "label = 5\n", r"competitor 1: a value that does not fit: label is 5, not text"),
+        (TOML + "install = true\n", r"competitor 1: a value that does not fit: install is True, not text"),
+        (TOML + "options = 5\n", r"competitor 1: a value that does not fit: options is 5, not a table"),
         ('baseline = "acme-tap"\n' + TOML, "baseline 'acme-tap' is no competitor.*did you mean 'acme-tape'"),
     ],
 )
@@ -614,6 +646,28 @@ def test_a_wrong_suite_is_named(text: str, problem: str, tmp_path: Path) -> None
     (tmp_path / "x.toml").write_text(text)
     with pytest.raises(SuiteError, match=problem):
         load_suite(str(tmp_path / "x.toml"))
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"some": [1, "a"]}, r"some\[1\] is 'a', not a number"),
+        ({"pairs": {"a": [1, 2, 3]}}, r"pairs\.a is \[1, 2, 3\], not 2 values"),
+        ({"pairs": {"a": [1, None]}}, r"pairs\.a\[1\] is None, not a number"),
+        ({"pairs": [1]}, r"pairs is \[1\], not a table"),
+        ({"word": "later"}, "word is 'later', not 'now' or 'then'"),
+        ({"number": 10**400}, "number is 1000.*, not a number"),
+        ({"number": True}, "number is True, not a number"),
+    ],
+)
+def test_values_of_tables_are_compared_with_the_types_of_fields(given: dict[str, Any], problem: str) -> None:
+    with pytest.raises(SuiteError, match=problem):
+        from_table(Fields, given, "x")
+
+
+def test_what_fits_the_types_of_fields_is_taken_as_it_is() -> None:
+    given = {"some": (1, np.float32(0.5)), "pairs": {"a": [1, 2.5]}, "word": "then", "number": None}
+    assert from_table(Fields, given, "x") == Fields(**given)
 
 
 def test_unknown_names_get_a_suggestion(tmp_path: Path) -> None:

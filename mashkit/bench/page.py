@@ -209,7 +209,7 @@ def markdown(result: Result) -> str:
             value = one.metrics[metric.name]
             shown = number(value, metric.digits)
             cells.append(shown if metric.keeps(value) or value is None else f"**{shown}**")
-        lines.append(f"| {one.rank} | {_line(one.label)} | {one.score:.0f} | {' | '.join(cells)} |")
+        lines.append(f"| {one.rank} | {_line(one.label)} | {number(one.score, 0)} | {' | '.join(cells)} |")
     made = (
         f"Suite `{result.suite.name}` of `mashkit bench run`, finished {_day(result)}; {result.machine.title}. "
         f"Bold: beyond a must. {NONE}: not measured or not provided."
@@ -230,7 +230,23 @@ def markdown(result: Result) -> str:
 
 
 def judged_apart(result: Result) -> list[str]:
-    """Return a sentence about each competitor that was trained on songs of its inputs, or alone lacked some of them."""
+    """Return sentences about what rank and score are of, where that is not plain.
+
+    There is one about each competitor that was trained on songs of its inputs, or alone lacked some of them, and one
+    where competitors have no score.
+    """
+    return [*_of_other_inputs(result), *_without_score(result.measured)]
+
+
+def _without_score(measured: Sequence[Entry]) -> list[str]:
+    if all(one.score is not None for one in measured):
+        return []
+    if len(measured) == 1:
+        return [f"There is no score, because it compares competitors, and only {measured[0].label} was measured."]
+    return ["There is no score, because no metric that was measured is ranked by."]
+
+
+def _of_other_inputs(result: Result) -> list[str]:
     found: dict[str, dict[str, None]] = {}
     for row in result.rows:
         found.setdefault(row.label, {}).update(dict.fromkeys(row.trained_on))

@@ -13,6 +13,7 @@ Examples
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -43,6 +44,11 @@ class Metric:
         Values are ranked in steps of this size, so that smaller differences are a tie.
     digits : int
         Decimals shown.
+
+    Raises
+    ------
+    ValueError
+        If ``better`` is neither, the weight is negative, the resolution is not positive, or a number is not finite.
     """
 
     name: str
@@ -54,6 +60,15 @@ class Metric:
     limit: float | None = None
     resolution: float
     digits: int = 1
+
+    def __attrs_post_init__(self) -> None:
+        # Otherwise a plugin's metric would fail when all is measured, or rank in the wrong order.
+        if self.better not in ("lower", "higher"):
+            raise ValueError(f'metric {self.name!r}: better is {self.better!r}, not "lower" or "higher"')
+        if not (0 <= self.weight < math.inf and 0 < self.resolution < math.inf):
+            raise ValueError(f"metric {self.name!r}: weight {self.weight}, resolution {self.resolution}")
+        if self.limit is not None and not math.isfinite(self.limit):
+            raise ValueError(f"metric {self.name!r}: limit is {self.limit}")
 
     def keeps(self, value: float | None) -> bool:
         """Return whether a value is within the limit; None, which could not be measured, is not."""
@@ -72,14 +87,14 @@ class Standing:
     ----------
     rank : int
         1 is best; competitors of the same score share a rank.
-    score : float
-        0–100.
+    score : float, optional
+        0–100; None if there is nobody to compare with, or no metric that has a weight.
     broken : tuple of str
         Names of the musts that the competitor breaks.
     """
 
     rank: int
-    score: float
+    score: float | None
     broken: tuple[str, ...]
 
 
@@ -104,16 +119,20 @@ def standings(metrics: Sequence[Metric], values: Mapping[str, Mapping[str, float
     }
     scores = dict.fromkeys(values, 0.0)
     total = sum(metric.weight for metric in measured)
-    for metric in measured:
+    compared = len(values) > 1 and total > 0
+    for metric in measured if compared else ():
         steps = {label: _steps(metric, one[metric.name]) for label, one in values.items()}
         for label, own in steps.items():
             others = [step for name, step in steps.items() if name != label]
-            if others and total:
-                share = sum(1.0 if step > own else 0.5 if step == own else 0.0 for step in others) / len(others)
-                scores[label] += 100 * share * metric.weight / total
+            share = sum(1.0 if step > own else 0.5 if step == own else 0.0 for step in others) / len(others)
+            scores[label] += 100 * share * metric.weight / total
     places = {label: (len(broken[label]), -round(scores[label], 6)) for label in values}
     return {
-        label: Standing(1 + sum(place < places[label] for place in places.values()), scores[label], broken[label])
+        label: Standing(
+            1 + sum(place < places[label] for place in places.values()),
+            scores[label] if compared else None,
+            broken[label],
+        )
         for label in sorted(values, key=lambda label: places[label])
     }
 

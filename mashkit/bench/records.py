@@ -25,8 +25,8 @@ def _draws(given: Mapping[str, Sequence[float]]) -> dict[str, tuple[float, ...]]
     return {name: tuple(values) for name, values in given.items()}
 
 
-def _intervals(given: Mapping[str, Sequence[float]]) -> dict[str, tuple[float, float]]:
-    return {name: (ends[0], ends[1]) for name, ends in given.items()}
+def _intervals(given: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+    return {name: as_tuple(ends) for name, ends in given.items()}
 
 
 @attrs.frozen(kw_only=True)
@@ -113,8 +113,9 @@ class Entry:
     load_s : float, optional
         Median over the rows.
     rank : int, optional
+        None without metrics.
     score : float, optional
-        0–100. Both are None without metrics.
+        0–100; None also if there is nobody to compare with (:class:`mashkit.bench.ranking.Standing`).
     broken : tuple of str
         Names of the musts that the competitor does not keep.
     metrics : mapping of str to float or None
@@ -146,11 +147,20 @@ class Entry:
         return attrs.asdict(self) | {"metrics": self.metrics or None}
 
 
+LONGEST_NAME = 200
+"""Most bytes of a suite's name, because file systems allow 255 with the suffix."""
+
+
 def names_files(instance: object, attribute: attrs.Attribute[str], value: str) -> None:
     """Raise SuiteError unless a suite's name can be that of files: a validator of attrs."""
     fix = "the files of its result are called by the name: write it without / and \\, on one line"
     if not isinstance(value, str) or not value.isprintable() or value in ("", ".", "..") or set(value) & set("/\\"):
         raise SuiteError(f"a suite cannot be called {value!r}", fix)
+    if len(value.encode()) > LONGEST_NAME:
+        raise SuiteError(
+            f"a suite's name has {len(value.encode())} bytes, and begins with {value[:20]!r}",
+            f"the files of its result are called by the name: give {LONGEST_NAME} bytes or fewer",
+        )
 
 
 @attrs.frozen(kw_only=True)

@@ -119,7 +119,7 @@ class Result:
         Raises
         ------
         UsageError
-            If a field is unknown or missing, or a value does not fit.
+            If a field is unknown or missing, a value does not fit, or a competitor with metrics lacks one or its rank.
         """
         facts = data.get("inputs", {})
         if not isinstance(facts, Mapping):
@@ -143,6 +143,11 @@ class Result:
             "rows": [attrs.evolve(row, facts=facts.get(row.input, {})) for row in records(Row, "rows")],
         }
         found: Result = from_table(cls, {**data, **known}, where)
+        for one in found.measured:
+            lacking = [metric.name for metric in found.metrics if metric.name not in one.metrics]
+            if lacking or one.rank is None:
+                what = f"metric {lacking[0]!r}" if lacking else "rank"
+                raise UsageError(f"{where}: competitor {one.label!r} has no {what}", "run the suite again")
         return found
 
 

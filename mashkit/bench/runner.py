@@ -655,9 +655,14 @@ def recomputed(result: Result, baseline: str = "") -> Result:
     Raises
     ------
     UsageError
-        If no competitor has that label.
+        If no competitor has that label, or rows and competitors are not of the same labels.
     """
     labels = [one.label for one in result.competitors]
+    if apart := {row.label for row in result.rows} ^ set(labels):
+        raise UsageError(
+            f"{', '.join(sorted(apart))}: rows without a competitor, or a competitor without rows",
+            "give the .json and its rows as `mashkit bench run` wrote them",
+        )
     if baseline and baseline not in labels:
         raise UsageError(f"baseline {baseline!r} is no competitor of this result", suggestion(baseline, labels))
     suite = attrs.evolve(result.suite, baseline=baseline or result.suite.baseline)

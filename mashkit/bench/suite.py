@@ -14,7 +14,7 @@ from typing import Any
 import attrs
 
 from mashkit.arguments import json_or_text, named_text, parts_of
-from mashkit.bench.records import SuiteRecord, names_files
+from mashkit.bench.records import LONGEST_NAME, SuiteRecord, names_files
 from mashkit.bench.registered import installed, tasks
 from mashkit.bench.tables import SuiteError, from_table
 from mashkit.discovery import by_name
@@ -23,8 +23,8 @@ from mashkit.numbers import plain_number
 from mashkit.paths import path_text
 from mashkit.types import as_tuple, frozen_mapping
 
-LONGEST_NAME = 200
-"""Most bytes of a suite's name, because file systems allow 255 with the suffix."""
+LONGEST_TITLE = 500
+"""Most bytes of a suite's title: the next run knows the files of a result by their first 1,024 bytes."""
 TIMEOUT_S = 300.0
 """Default of a suite's ``timeout_s``, seconds a measurement: many times as long as any measurement of ours."""
 
@@ -135,7 +135,7 @@ class Suite:
     task : str
         One that mashkit or a plugin brings.
     title, summary : str
-        Shown on the page and in lists.
+        Shown on the page and in lists; the title has 500 bytes or fewer.
     competitors : tuple of Competitor
         Labels are distinct.
     timeout_s : float
@@ -151,8 +151,8 @@ class Suite:
     ------
     SuiteError
         If the task is unknown, there is no competitor, two share a label, the time-out is not positive and finite, the
-        name cannot be that of files, the seed is no whole number ≥ 0 or stands among the settings, or a setting is no
-        plain data.
+        name cannot be that of files, the title is too long, the seed is no whole number ≥ 0 or stands among the
+        settings, or a setting is no plain data.
     """
 
     name: str = attrs.field(validator=names_files)
@@ -168,6 +168,11 @@ class Suite:
     def __attrs_post_init__(self) -> None:
         if self.task not in tasks():
             raise SuiteError(f"suite {self.name!r}: no task is called {self.task!r}", suggestion(self.task, tasks()))
+        title = len(self.title.encode(errors="replace"))
+        if title > LONGEST_TITLE:
+            raise SuiteError(
+                f"suite {self.name!r} has a title of {title:,} bytes", f"give {LONGEST_TITLE} or fewer, and a summary"
+            )
         if not self.competitors:
             raise SuiteError(f"suite {self.name!r} has no competitors", "name some, or --add one")
         timeout_s = plain_number(self.timeout_s)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import collections.abc
+import functools
 import math
+import numbers
 import re
-from collections.abc import Iterable, Mapping, Sequence
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import attrs
@@ -24,6 +29,9 @@ class SuiteError(UsageError):
 def from_table(cls: type[T], data: object, where: str) -> T:
     """Make an attrs class of a table; ``where`` names the table in errors.
 
+    Values are compared with the types of the class's fields, because a wrong one would be found only where it is used:
+    the title of a suite, say, when all is measured. What is converted or validated is compared after that.
+
     Raises
     ------
     SuiteError
@@ -38,14 +46,90 @@ def from_table(cls: type[T], data: object, where: str) -> T:
     for name, field in fields.items():
         if field.default is attrs.NOTHING and name not in data:
             raise SuiteError(f"{where}: no {name!r}", "add it")
+    fix = f"it takes {', '.join(fields)}"
+    due = _types_of(cls)  # type: ignore[arg-type]
+
+    def require_fitting(values: Mapping[str, Any], *, whole: bool = True) -> None:
+        for name, value in values.items():
+            misfit = _misfit(name, value, due.get(name, Any), whole=whole)
+            if misfit:
+                raise SuiteError(f"{where}: a value that does not fit: {misfit}", fix)
+
+    # What has a validator is told in its words.
+    plain = [name for name, field in fields.items() if field.converter is None and field.validator is None]
+    require_fitting({name: data[name] for name in plain if name in data})
+    tables = [name for name in fields if typing.get_origin(due.get(name)) is collections.abc.Mapping]
+    # Of what is converted, only that a table is one; None stands for one without entries.
+    require_fitting({name: data[name] for name in tables if data.get(name) is not None}, whole=False)
     try:
-        return cls(**data)
+        made = cls(**data)
     except UsageError as error:
         raise SuiteError(f"{where}: {error.problem.removeprefix(f'{where}: ')}", error.fix) from error
     except (TypeError, ValueError) as error:
         # attrs appends attribute, type and value to the message; only the message helps the user.
-        fix = f"it takes {', '.join(fields)}"
         raise SuiteError(f"{where}: a value that does not fit: {_in_words(str(error.args[0]))}", fix) from error
+    require_fitting({name: getattr(made, name) for name in fields})
+    return made
+
+
+@functools.cache
+def _types_of(cls: type[Any]) -> dict[str, Any]:
+    """Return the types of a class's fields; Any for all where a name in them cannot be found."""
+    try:
+        return typing.get_type_hints(cls)
+    except NameError:  # a plugin may import it for type checkers only
+        return dict.fromkeys(attrs.fields_dict(cls), Any)
+
+
+def _misfit(what: str, value: Any, due: Any, *, whole: bool = True) -> str:
+    """Return how a value differs from the type that is due, in words; empty if it has that type.
+
+    With ``whole``, what is in a table or list is compared, too.
+    """
+    kind, parts = typing.get_origin(due) or due, typing.get_args(due)
+    if kind in (typing.Union, types.UnionType):
+        found = [_misfit(what, value, one) for one in parts]
+        return "" if "" in found else found[0]
+    if kind is typing.Literal:
+        return "" if value in parts else f"{what} is {value!r}, not {' or '.join(map(repr, parts))}"
+    right, words = _FITTING.get(kind, (None, ""))
+    if right is None:
+        return ""
+    if not right(value):
+        return f"{what} is {value!r}, not {words}"
+    if not parts or not whole:
+        return ""
+    if isinstance(value, Mapping):
+        inner = [_misfit(f"{what}.{name}", one, parts[1]) for name, one in value.items()]
+    else:
+        each = parts if kind is tuple and parts[-1] is not ... else parts[:1] * len(value)
+        if len(value) != len(each):
+            return f"{what} is {value!r}, not {len(each)} values"
+        inner = [_misfit(f"{what}[{at}]", one, its) for at, (one, its) in enumerate(zip(value, each, strict=True))]
+    return next(filter(None, inner), "")
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, (list, tuple))
+
+
+def _is_table(value: object) -> bool:
+    return isinstance(value, Mapping)
+
+
+_FITTING: Mapping[Any, tuple[Callable[[Any], bool], str]] = {
+    str: (lambda value: isinstance(value, str), "text"),
+    bool: (lambda value: isinstance(value, bool), "true or false"),
+    int: (lambda value: isinstance(value, numbers.Integral) and not isinstance(value, bool), "a whole number"),
+    float: (lambda value: type(plain_number(value)) is float, "a number"),
+    type(None): (lambda value: value is None, "nothing"),
+    tuple: (_is_list, "a list"),
+    list: (_is_list, "a list"),
+    collections.abc.Sequence: (_is_list, "a list"),
+    dict: (_is_table, "a table"),
+    collections.abc.Mapping: (_is_table, "a table"),
+}
+"""Type of a field → whether a value of a table fits it, and the type in words; other types are not compared."""
 
 
 def names(given: str | Iterable[str]) -> tuple[str, ...]:

@@ -255,7 +255,7 @@ def _print_result(result: Result) -> None:
     print_table(
         ("rank", "competitor", "score", *(metric.name for metric in metrics)),
         [
-            (one.rank, one.label, f"{one.score:.0f}",
+            (one.rank, one.label, number(one.score, 0),
              *(number(one.metrics[metric.name], metric.digits) for metric in metrics))
             for one in result.measured
         ],
