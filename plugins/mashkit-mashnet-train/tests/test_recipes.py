@@ -220,7 +220,7 @@ def test_a_clip_after_another_clip_is_the_clip_alone(excerpt: Excerpt, drums: Pa
         held = attrs.evolve(excerpt, melody=long[:1], piano=long, bridge=())
         return arrange(held, groove(drums), [soundfont], 5, sung=0.0, production=DRY)
 
-    sound._synthesizer.cache_clear()
+    sound.load_soundfont.cache_clear()
     alone = played(0)
     played(1)
     after = played(0)
@@ -565,7 +565,7 @@ def test_a_dry_run_counts_what_is_rendered(
     for old, new, status, said in (
         (drums, tmp_path / "none.tar", 2, "none.tar: there is no such file"),
         (drums, songs, 2, "pop909.tar.xz holds no info.csv (give groove.tar.xz)"),
-        (soundfont, drums, 2, "groove.tar.xz is no soundfont (give an .sf2 file)"),
+        (soundfont, drums, 2, "groove.tar.xz is not a soundfont (give an .sf2 or .sf3 file)"),
         (12, 100_000, 2, "has no song in 4/4 whose melody sounds for 100000 seconds"),
         (tmp_path / "dry", tmp_path / "a", 1, "a holds a finished store"),
         (tmp_path / "dry", tmp_path / "file", 1, "file is a file"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import soundfile
@@ -16,6 +16,7 @@ import soxr
 
 from mashkit.errors import UsageError
 from mashkit.types import Samples
+from mashkit_mashnet_train.recipes.sound import load_soundfont
 
 SAMPLE_RATE = 44_100
 PIECES: Mapping[str, tuple[int, ...]] = {
@@ -65,29 +66,9 @@ def read_kit(folder: Path) -> Kit:
     return kit
 
 
-def load_soundfont(soundfont: Path) -> tuple[Any, int]:
-    """Return a new synthesizer, and the number that a soundfont has in it.
-
-    Raises
-    ------
-    UsageError
-        If tinysoundfont is not installed, or the file is not a soundfont.
-    """
-    try:
-        import tinysoundfont
-    except ImportError as error:
-        # --no-deps, because tinysoundfont requires pyaudio, which only live playback needs and which must be compiled.
-        raise UsageError("rendering needs tinysoundfont", "pip install --no-deps tinysoundfont") from error
-    synthesizer = tinysoundfont.Synth(samplerate=SAMPLE_RATE)
-    number = synthesizer.sfload(str(soundfont))
-    if number < 0:
-        raise UsageError(f"{soundfont} is not a soundfont", "give an .sf2 or .sf3 file")
-    return synthesizer, number
-
-
 def soundfont_kits(soundfont: Path) -> Iterator[tuple[str, dict[str, Samples]]]:
     """Yield each kit of a soundfont: its name, and its one-shots by file name ("kick-36")."""
-    synthesizer, number = load_soundfont(soundfont)
+    synthesizer, number = load_soundfont(soundfont, SAMPLE_RATE)
     for program in range(128):
         name = synthesizer.sfpreset_name(number, 128, program)
         if not name:

@@ -22,8 +22,8 @@ from mashkit.types import Samples
 from mashkit_mashnet_train.recipes.processes import in_processes
 from mashkit_mashnet_train.recipes.scores import Drumming, Excerpt, Note
 from mashkit_mashnet_train.recipes.singing import HIGHEST, LOWEST, sing
-from mashkit_mashnet_train.recipes.sound import BASSES, COMPS, LEADS, PADS, drummed, machine, monophonic
-from mashkit_stemnet.drums import PIECE_OF, SAMPLE_RATE, Kit, invented_kit, load_soundfont, read_kit
+from mashkit_mashnet_train.recipes.sound import BASSES, COMPS, LEADS, PADS, drummed, load_soundfont, machine, monophonic
+from mashkit_stemnet.drums import PIECE_OF, SAMPLE_RATE, Kit, invented_kit, read_kit
 from mashkit_stemnet.tones import Patch, sweep
 
 STEMS = ("vocals", "drums", "bass", "other")
@@ -118,7 +118,9 @@ class _Band:
 
     def played(self, notes: Sequence[Note], program: int) -> Samples:
         """Return notes played by a program of a random soundfont, at a root mean square of 1."""
-        synthesizer, number = _synthesizer(self.soundfonts[int(self.random.integers(len(self.soundfonts)))])
+        synthesizer, number = load_soundfont(
+            self.soundfonts[int(self.random.integers(len(self.soundfonts)))], SAMPLE_RATE
+        )
         synthesizer.sounds_off()
         synthesizer.generate(SAMPLE_RATE // 4)  # discarded, so that earlier notes have faded out
         synthesizer.program_select(0, number, 0, program, False)
@@ -272,7 +274,6 @@ def _int16(samples: Samples) -> np.ndarray:
     return np.round(levelled * (32_767 / max(1.0, peak))).astype(np.int16)
 
 
-_synthesizer = functools.lru_cache(maxsize=4)(load_soundfont)
 _kit = functools.lru_cache(maxsize=64)(read_kit)
 
 

@@ -205,7 +205,7 @@ def require_inputs(
     if not (math.isfinite(seconds) and seconds > 0):
         raise UsageError(f"seconds is {seconds}", "give the length of a clip, such as 23")
     if not soundfonts:
-        raise UsageError("no soundfont", "give one or more .sf2 files")
+        raise UsageError("no soundfont", "give one or more .sf2 or .sf3 files")
     for path in (midi, drums, *soundfonts):
         if not path.is_file():
             raise UsageError(f"cannot read {path}: there is no such file", "check the path")
@@ -224,7 +224,7 @@ def _require_soundfont(path: Path) -> None:
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}", "check the path") from error
     if begin[:4] != b"RIFF" or begin[8:] != b"sfbk":
-        raise UsageError(f"{path} is no soundfont", "give an .sf2 file")
+        raise UsageError(f"{path} is not a soundfont", "give an .sf2 or .sf3 file")
 
 
 def _sha256(path: Path) -> str:

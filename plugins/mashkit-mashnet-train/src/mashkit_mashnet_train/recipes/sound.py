@@ -267,16 +267,23 @@ def machine(bars: int, random: np.random.Generator) -> list[Note]:
 
 # ----------------------------------------------------------------------------------------------------- soundfonts
 @functools.lru_cache(maxsize=4)
-def _synthesizer(soundfont: Path) -> tuple[Any, int]:
+def load_soundfont(soundfont: Path, sample_rate: int) -> tuple[Any, int]:
+    """Return a synthesizer, and the number that a soundfont has in it; later calls return the same synthesizer.
+
+    Raises
+    ------
+    UsageError
+        If tinysoundfont is not installed, or the file is not a soundfont.
+    """
     try:
         import tinysoundfont
     except ImportError as error:
         # --no-deps, because tinysoundfont requires pyaudio, which only live playback needs and which must be compiled.
         raise UsageError("rendering needs tinysoundfont", "pip install --no-deps tinysoundfont") from error
-    synthesizer = tinysoundfont.Synth(samplerate=SAMPLE_RATE)
+    synthesizer = tinysoundfont.Synth(samplerate=sample_rate)
     number = synthesizer.sfload(str(soundfont))
     if number < 0:
-        raise UsageError(f"{soundfont} is no soundfont", "give an .sf2 file")
+        raise UsageError(f"{soundfont} is not a soundfont", "give an .sf2 or .sf3 file")
     return synthesizer, number
 
 
@@ -285,7 +292,7 @@ def _played(
     drums: bool = False,
 ) -> Samples:  # fmt: skip
     """Return notes played by one program, mono, ``seconds`` long."""
-    synthesizer, number = _synthesizer(soundfont)
+    synthesizer, number = load_soundfont(soundfont, SAMPLE_RATE)
     channel = 9 if drums else 0
     synthesizer.sounds_off()
     synthesizer.generate(SAMPLE_RATE // 4)  # discarded, so that earlier notes have faded out
