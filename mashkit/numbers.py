@@ -13,7 +13,7 @@ from mashkit.errors import MashkitError
 
 
 def _is_boolean(value: object) -> bool:
-    """Return whether a value is Python's or numpy's truth value, which can be converted to a number and is none."""
+    """Return whether a value is Python's or numpy's truth value: it can be converted to a number but is not one."""
     return type(value).__name__ in ("bool", "bool_")
 
 
@@ -33,9 +33,9 @@ def python_number(value: Any) -> Any:
 
 
 def plain_number(value: Any) -> Any:
-    """Convert an attrs field: return a number as a float, and what is no number as it is, for the validator to refuse.
+    """Convert an attrs field: return a number as a float, and anything else as it is, for the validator to refuse.
 
-    Text, booleans, and whole numbers larger than any float are no numbers. −0.0 becomes 0.0, because the two are equal
+    Text, booleans, and whole numbers larger than any float are not numbers. −0.0 becomes 0.0, because the two are equal
     and written otherwise.
 
     Examples
@@ -70,6 +70,21 @@ def plain_whole(value: Any) -> Any:
         return int(number) if type(number) is float and number.is_integer() else value
 
 
+def shown(value: object) -> str:
+    """Return a value as in :func:`repr`; of a whole number of so many digits that Python refuses to, its size.
+
+    Examples
+    --------
+    >>> shown("high"), shown(10**5000)
+    ("'high'", 'a number of 16,610 bits, of too many digits to be shown')
+    """
+    try:
+        return repr(value)
+    except ValueError:
+        bits = f" of {value.bit_length():,} bits" if isinstance(value, int) else ""
+        return f"a number{bits}, of too many digits to be shown"
+
+
 def as_number(value: Any, name: str, error: type[MashkitError]) -> float:
     """Return a number as a float; raises ``error`` with ``name`` for anything else.
 
@@ -83,7 +98,7 @@ def as_number(value: Any, name: str, error: type[MashkitError]) -> float:
     """
     number = plain_number(value)
     if type(number) is not float:
-        raise error(f"{name} is {value!r}", "give a number")
+        raise error(f"{name} is {shown(value)}", "give a number")
     return number
 
 
@@ -100,5 +115,5 @@ def as_whole(value: Any, name: str, error: type[MashkitError]) -> int:
     """
     number = plain_whole(value)
     if type(number) is not int:
-        raise error(f"{name} is {value!r}", "give a whole number")
+        raise error(f"{name} is {shown(value)}", "give a whole number")
     return number

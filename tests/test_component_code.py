@@ -67,10 +67,25 @@ def test_the_hash_has_all_files_of_a_plugin_and_of_what_a_component_is_made_of(f
     assert len(set(hashes)) == 2
 
 
-@pytest.mark.parametrize("value", ["float('nan')", "'high'", "1.0 / 0"])
+@pytest.mark.parametrize("value", ["float('nan')", "'high'", "1.0 / 0", "10**400"])
 def test_an_error_names_the_line_of_the_plugin(folder: Path, mashup: mk.Mashup, value: str) -> None:
     scorer = made(folder, "at_fault", 1.0, value)
     with pytest.raises(mk.errors.ComponentFailed, match=r"tell its authors: .*at_fault.__init__\.py, line 11"):
+        scorer.score([mashup])
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        ("float('inf')", "returned inf for its part 'c'"),
+        ("10**400", "returned 10{400} for its part 'c'"),
+        ("10**5000", "returned a number of 16,610 bits, of too many digits to be shown for its part 'c'"),
+        ("'high'", "returned 'high' for its part 'c'"),
+    ],
+)
+def test_a_part_is_a_finite_number(folder: Path, mashup: mk.Mashup, part: str, said: str) -> None:
+    scorer = made(folder, "parted", 1.0, f'1.0, parts={{"c": {part}}}) or (CHANGE')
+    with pytest.raises(mk.errors.ContractViolation, match=said):
         scorer.score([mashup])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -13,6 +13,7 @@ from mashkit.arguments import require_all
 from mashkit.components import Component
 from mashkit.errors import ContractViolation, PlanError
 from mashkit.mashup import Mashup
+from mashkit.numbers import shown
 from mashkit.types import Role, Score
 
 
@@ -97,9 +98,10 @@ class Scorer(Component):
         for score in scores:
             self.require_result(score, Score, "score")
             for part, value in score.parts.items():
-                if not (isinstance(value, (int, float)) and math.isfinite(value)):
+                # Compared and not converted, because no float holds a whole number of 400 digits.
+                if not (isinstance(value, (int, float)) and abs(value) <= sys.float_info.max):
                     raise ContractViolation(
-                        f"scorer {self.info.name!r} returned {value!r} for its part {part!r}",
+                        f"scorer {self.info.name!r} returned {shown(value)} for its part {part!r}",
                         "a part is a finite number",
                     )
         scales = sorted({score.scale for score in scores})
