@@ -708,6 +708,10 @@ def _problem(arguments: argparse.Namespace) -> str | None:
         clips, had = there or arguments.clips or CLIPS, kept.get("clips", 0)
         if clips < had or (arguments.section in LOOKS and clips != had):
             return f"{PATH.name} has rows of {had:,} clips, and these are {clips:,}: --write needs as many"
+    # A section that takes a run for each song tells which turn it was.
+    runs = len({run.get("turn", number) for number, run in enumerate(kept.get("runs", ()))})
+    if arguments.runs < runs:
+        return f"{PATH.name} has {section} of {runs} runs: --write needs --runs {runs} or more"
     had = kept.get("songs", SONG_COUNT)
     if section in ("ingest", "costs") and kept and arguments.songs < had:
         return f"{PATH.name} has {section} of {had} songs: --write needs --songs {had} or more"

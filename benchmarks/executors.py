@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from script import RESULTS, run_script, write_results
+from script import RESULTS, refuse_fewer, run_script, write_results
 
 import mashkit as mk
 from mashkit.cli.actions import positive
@@ -143,6 +143,8 @@ def main() -> None:
     if missing := [name for name in kept if name not in arguments.only]:
         # All rows of a result are of the same rounds, so the old rows cannot stand beside the new.
         parser.error(f"{path.name} has {', '.join(missing)} too: --write needs --only {' '.join(kept)}, or no --only")
+    if arguments.write:
+        refuse_fewer(parser, path, "rounds", arguments.rounds, lambda kept: len(kept["rounds"]))
     rounds = [measure(arguments.only) for _ in range(arguments.rounds)]
     rows = {
         name: {key: statistics.median(one[name][key] for one in rounds) for key in rounds[0][name]}

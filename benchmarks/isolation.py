@@ -23,7 +23,7 @@ from typing import Any
 os.environ["OMP_NUM_THREADS"] = "1"  # before anything that counts processors is imported
 
 import attrs
-from script import RESULTS, run_script, write_results
+from script import RESULTS, refuse_fewer, run_script, write_results
 
 import mashkit as mk
 from mashkit.cli.actions import positive
@@ -161,6 +161,11 @@ def main() -> None:
     parser.add_argument("--pairs", type=positive, default=11)
     parser.add_argument("--write", action="store_true", help="keep the result in benchmarks/results")
     arguments = parser.parse_args()
+    if arguments.write:
+        refuse_fewer(
+            parser, RESULTS / "isolation.json", "pairs", arguments.pairs,
+            lambda kept: max(row["pairs"] for row in kept["rows"]),
+        )  # fmt: skip
     audio = mk.load(SONG).excerpt(2, 30)
     rows = []
     for case in CASES:

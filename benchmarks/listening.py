@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2 as httpx
-from script import run_script
+from script import RESULTS, refuse_fewer, run_script
 
 from mashkit.atomicfile import write_json
 from mashkit.audio.files import save
@@ -38,7 +38,6 @@ from mashkit.listen.study import Protocol, Study
 from mashkit.rendering.output import environment
 from mashkit.synthetic import signals
 
-HERE = Path(__file__).parent
 TARGETS = {"answer_p95_ms": 150.0, "ratio_to_static_p95": 5.0}
 STATIC = "/static/listen.js"
 ADDRESSES = 200
@@ -177,11 +176,15 @@ def main() -> None:
     parser.add_argument("--think", type=float, default=6.0, help="mean pause between two requests, seconds")
     parser.add_argument("--write", action="store_true", help="keep the result")
     arguments = parser.parse_args()
+    path = RESULTS / "listening.json"
+    if arguments.write:
+        refuse_fewer(parser, path, "raters", arguments.raters)
+        refuse_fewer(parser, path, "pages", arguments.pages, lambda kept: kept["answers"] // kept["raters"])
     result = measured(arguments.raters, arguments.pages, arguments.think)
     result = {**result, "think_s": arguments.think, "targets": TARGETS, "machine": platform.machine()}
     print(json.dumps(result, indent=2))
     if arguments.write:
-        write_json(HERE / "results" / "listening.json", {**result, "environment": environment()})
+        write_json(path, {**result, "environment": environment()})
 
 
 if __name__ == "__main__":

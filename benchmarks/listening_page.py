@@ -26,7 +26,7 @@ from mashkit.rendering.output import environment
 sys.path.insert(0, str(Path(__file__).parent))
 
 import listening
-from script import run_script
+from script import RESULTS, refuse_fewer, run_script
 
 from mashkit.cli.actions import positive
 
@@ -95,10 +95,13 @@ def main() -> None:
     parser.add_argument("--visits", type=positive, default=20)
     parser.add_argument("--write", action="store_true", help="keep the result")
     arguments = parser.parse_args()
+    path = RESULTS / "listening_page.json"
+    if arguments.write:
+        refuse_fewer(parser, path, "visits", arguments.visits)
     result = measured(arguments.visits)
     print(json.dumps(result, indent=2))
     if arguments.write:
-        write_json(Path(__file__).parent / "results" / "listening_page.json", {**result, "environment": environment()})
+        write_json(path, {**result, "environment": environment()})
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from networks import Example, Judge, Question, cell, measured, questions, refuse_other, with_interval
-from script import RESULTS, run_script, write_results
+from script import RESULTS, refuse_fewer, run_script, write_results
 
 from mashkit.bench.scorer_metrics import Examples, preferred
 from mashkit.cli.actions import positive
@@ -213,6 +213,10 @@ def main() -> None:
     source = {"fingerprint": store.fingerprint, **store.source}
     path = RESULTS / "networks_resolution.json"
     kept: dict[str, Any] = {}
+    if arguments.write and arguments.runs:
+        # Results without networks do not tell it.
+        for name, given in (("steps", arguments.steps), ("vocals", arguments.vocals)):
+            refuse_fewer(parser, path, name, given, lambda earlier, name=name: earlier.get(name, 0))
     if arguments.write and not arguments.runs and path.exists():
         earlier = json.loads(path.read_text(encoding="utf-8"))
         if earlier["layouts"]:

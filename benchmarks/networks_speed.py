@@ -29,7 +29,7 @@ from typing import Any
 
 import attrs
 import torch
-from script import RESULTS, run_script, write_results
+from script import RESULTS, refuse_fewer, run_script, write_results
 
 from mashkit.bench.collections import RenderedSource
 from mashkit.cli.actions import positive
@@ -52,6 +52,7 @@ from mashkit_mashnet_train.training.arithmetic import chosen, has_bfloat16, put_
 
 SECONDS = 30.0
 HARMONIC, PERCUSSION, CANDIDATES = 14, 13, 180
+MEASURED, TRAINED = RESULTS / "networks_speed.json", RESULTS / "networks_training.json"
 TRAINING_TARGET = 4.0
 """Times the steps in a core-hour, compact PreMixNet."""
 TARGETS = {"compact, 30 s, CPU ms": 60.0, "180 candidates, ratio": 10.0}
@@ -260,7 +261,7 @@ def measure_training(folder: Path, steps: int, write: bool) -> int:
     text = training_table(result)
     print(text)
     if write:
-        write_results(RESULTS / "networks_training.json", result, text, indent=2)
+        write_results(TRAINED, result, text, indent=2)
     return int(result["compact"]["after"]["ratio"] < TRAINING_TARGET)
 
 
@@ -318,6 +319,9 @@ def main() -> int:
     parser.add_argument("--steps", type=positive, default=9, help="with --training: steps of each way")
     parser.add_argument("--write", action="store_true", help="keep the result in benchmarks/results/")
     arguments = parser.parse_args()
+    if arguments.write:
+        name, given = ("runs", arguments.runs) if arguments.training is None else ("steps", arguments.steps)
+        refuse_fewer(parser, TRAINED if arguments.training else MEASURED, name, given)
     torch.set_num_threads(1)
     if arguments.training is not None:
         return measure_training(arguments.training, arguments.steps, arguments.write)
@@ -356,7 +360,7 @@ def main() -> int:
     text = table(result)
     print(text)
     if arguments.write:
-        write_results(RESULTS / "networks_speed.json", result, text, indent=2)
+        write_results(MEASURED, result, text, indent=2)
     return int(not all(one for found in kept(result) for one in found.values()))
 
 

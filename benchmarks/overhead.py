@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import soundfile
-from script import RESULTS, circumstances, run_script, write_results
+from script import RESULTS, circumstances, refuse_fewer, run_script, write_results
 
 import mashkit as mk
 from mashkit.audio.files import save
@@ -189,6 +189,13 @@ def main() -> None:
     )
     parser.add_argument("--write", action="store_true", help="keep the result in benchmarks/results")
     arguments = parser.parse_args()
+    path = RESULTS / "overhead.json"
+    if arguments.write:
+        # Of the rows that would be replaced: the others stay.
+        refuse_fewer(
+            parser, path, "runs", arguments.runs,
+            lambda kept: max((row["runs"] for name, row in kept["rows"].items() if arguments.only in name), default=0),
+        )  # fmt: skip
     kit = mk.Kit(separator=arguments.separator)
     audio = mk.load(SONG).excerpt(2, 30)
     source, plan = matched_30s()
@@ -211,7 +218,6 @@ def main() -> None:
                 flush=True,
             )
     if arguments.write:
-        path = RESULTS / "overhead.json"
         kept = json.loads(path.read_text())["rows"] if path.exists() else {}
         result = {"rows": kept | rows, "clip_s": audio.duration, "mashup_s": plan.duration_s, "targets": TARGETS}
         write_results(path, result, page(result), indent=2)

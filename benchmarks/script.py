@@ -64,9 +64,15 @@ def circumstances() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def refuse_fewer(parser: argparse.ArgumentParser, path: Path, name: str, given: int) -> None:
-    """Leave with a message if the results at ``path`` are of more than the given songs, say, which ``name`` names."""
-    kept = json.loads(path.read_text(encoding="utf-8"))[name] if path.exists() else 0
+def refuse_fewer(
+    parser: argparse.ArgumentParser, path: Path, name: str, given: int, count: Callable[[Any], int] | None = None
+) -> None:
+    """Leave with a message if the results at ``path`` are of more than the given songs, say, which ``name`` names.
+
+    ``count`` returns how many the results are of; by default they tell it under that name.
+    """
+    results = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    kept = 0 if results is None else results[name] if count is None else count(results)
     if given < kept:
         parser.error(f"{path.name} is of {kept} {name}: --write needs --{name} {kept} or more")
 

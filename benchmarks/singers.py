@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from script import RESULTS, run_script, write_results
+from script import RESULTS, refuse_fewer, run_script, write_results
 
 from mashkit.cli.actions import positive
 from mashkit.errors import UsageError
@@ -211,6 +211,10 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.melodies < FEWEST and not arguments.cost_only:
         parser.error(f"--melodies is {arguments.melodies}: give {FEWEST} or more")
+    path = RESULTS / "singers.json"
+    if arguments.write and not arguments.cost_only:
+        refuse_fewer(parser, path, "melodies", arguments.melodies)
+        refuse_fewer(parser, path, "clips", arguments.clips)
     warnings.simplefilter("ignore")
     melodies = [] if arguments.cost_only else melodies_of(arguments.midi, arguments.melodies)
     costs = {RECIPE: cost(list(pop909(arguments.midi, 1, 23.0, 0, arguments.clips)), arguments.drums)}
@@ -223,7 +227,7 @@ def main() -> None:
     page = markdown(result)
     print(page)
     if arguments.write:
-        write_results(RESULTS / "singers.json", result, page, indent=2)
+        write_results(path, result, page, indent=2)
 
 
 if __name__ == "__main__":

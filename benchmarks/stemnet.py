@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from script import RESULTS, existing_folder, run_script, write_results
+from script import RESULTS, existing_folder, refuse_fewer, run_script, write_results
 
 from mashkit.bench.pieces import RENDERED
 from mashkit.bench.separators import (
@@ -110,6 +110,12 @@ def main() -> None:
     parser.add_argument("--excerpt", type=float, default=12.0)
     parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
+    path = RESULTS / "stemnet.json"
+    if arguments.write:
+        refuse_fewer(
+            parser, path, "songs", arguments.songs,
+            lambda kept: len({row["input"] for row in kept["rows"] if row["kind"] == RENDERED}),
+        )  # fmt: skip
     torch.set_num_threads(1)
     task = SeparatorTask()
     inputs = task.inputs(
@@ -165,7 +171,7 @@ def main() -> None:
     text = markdown(told)
     print(text)
     if arguments.write:
-        write_results(RESULTS / "stemnet.json", told, text, indent=1)
+        write_results(path, told, text, indent=1)
 
 
 def summary(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -24,7 +24,7 @@ from typing import Any, TypeAlias
 import attrs
 import numpy as np
 import numpy.typing as npt
-from script import RESULTS, run_script, write_results
+from script import RESULTS, refuse_fewer, run_script, write_results
 
 from mashkit.arguments import default_cache
 from mashkit.atomicfile import write_json
@@ -295,13 +295,16 @@ def main() -> None:
     parser.add_argument("--raters", type=positive, default=4, help="of each taste and split; default: %(default)s")
     parser.add_argument("--write", action="store_true", help="keep the result in benchmarks/results")
     arguments = parser.parse_args()
+    path = RESULTS / "taste.json"
+    if arguments.write:
+        refuse_fewer(parser, path, "raters", arguments.raters)
     rows = simulated(arguments.raters)
     plans = sum(len(measure(group)[1].vocals) for group in range(GROUPS))
     result = {"simulated": True, "raters": arguments.raters, "plans": plans, "sharpness": SHARPNESS,
               "tastes": {**TASTES, **CONTROLS}, **summary(rows), "environment": environment()}  # fmt: skip
     print(page(result))
     if arguments.write:
-        write_results(RESULTS / "taste.json", result, page(result), indent=2)
+        write_results(path, result, page(result), indent=2)
 
 
 if __name__ == "__main__":

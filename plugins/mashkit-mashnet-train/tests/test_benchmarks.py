@@ -240,6 +240,41 @@ def test_seeds_that_are_kept_are_not_dropped(
     assert told(scripts, "networks", monkeypatch, capsys, *words, one, other)[0] == 0
 
 
+@pytest.mark.parametrize(
+    ("name", "work", "words", "kept"),
+    [
+        ("executors", "measure", ["--rounds", 1], "executors.json is of 3 rounds: --write needs --rounds 3 or more"),
+        ("isolation", "compare", ["--pairs", 3], "isolation.json is of 15 pairs"),
+        ("overhead", "matched_30s", ["--runs", 2, "--only", "stretch"], "overhead.json is of 5 runs"),
+        ("networks_speed", "forward", ["--runs", 1], "networks_speed.json is of 2 runs"),
+        (
+            "networks_speed",
+            "measure_training",
+            ["--training", ".", "--steps", 2],
+            "training.json is of 6 steps",
+        ),
+        ("database", "_keep", ["ingest", "--runs", 1], "database.json has ingest of 2 runs: --write needs --runs 2"),
+        ("listening", "measured", ["--raters", 9], "listening.json is of 200 raters"),
+        ("listening", "measured", ["--pages", 1], "listening.json is of 3 pages"),
+        ("listening_page", "measured", ["--visits", 2], "listening_page.json is of 20 visits"),
+        ("singers", "melodies_of", ["--midi", ".", "--drums", ".", "--clips", 1], "singers.json is of 3 clips"),
+        ("taste", "simulated", ["--raters", 1], "taste.json is of 4 raters"),
+        ("stemnet", "networks_of", ["--data", ".", "--songs", 1], "stemnet.json is of 4 songs"),
+    ],
+)
+def test_results_of_fewer_do_not_replace_those_of_more(
+    name: str, work: str, words: list[Any], kept: str, scripts: dict[str, ModuleType],
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.syspath_prepend(SCRIPTS)
+    script = importlib.import_module(name)
+    # So that nothing is measured, and no result replaced, where it is not refused.
+    monkeypatch.setattr(script, work, None)
+    status, error = told({**scripts, name: script}, name, monkeypatch, capsys, *words, "--write")
+    assert status == 2
+    assert kept in error
+
+
 def test_controlled_answers_are_kept_and_compared_with_their_like(scripts: dict[str, ModuleType]) -> None:
     table1 = scripts["table1"]
     run = {"sha256": "1", "variant": "premixnet", "note": "", "preset": "compact", "steps": 1, "controlled": {"auc": 9}}
