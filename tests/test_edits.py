@@ -35,6 +35,20 @@ def analysis_of(beats: np.ndarray = DRIFTING, bar: int = 4) -> Analysis:
     )
 
 
+@pytest.mark.parametrize("barred", [True, False])
+def test_beats_that_are_laid_anew_go_through_the_downbeat_that_was_set(barred: bool) -> None:
+    beats = np.arange(0.3, 30.0, 0.5)
+    analysis = attrs.evolve(analysis_of(beats), downbeats=beats[::4] if barred else None)
+    laid = edited(analysis, {"tempo": 92.0, "downbeat": 12.35}, 30.0)
+    assert laid.beats is not None
+    assert laid.downbeats is not None
+    assert np.abs(laid.downbeats - 12.35).min() < 1e-9
+    np.testing.assert_allclose(np.diff(laid.beats), 60 / 92)
+    np.testing.assert_allclose(np.diff(laid.downbeats), 4 * 60 / 92)
+    assert laid.beats[0] < 60 / 92
+    assert laid.downbeats[0] < 4 * 60 / 92
+
+
 @pytest.mark.parametrize("bar", [3, 4, 7])
 def test_a_confirmed_value_changes_no_beat(bar: int) -> None:
     analysis = analysis_of(bar=bar)

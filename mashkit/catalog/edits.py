@@ -69,10 +69,10 @@ def edited(analysis: Analysis, edits: Mapping[str, Any], duration_s: float) -> A
 
     A value that the analysis has already changes nothing but the confidence. A tempo of twice, half, three times or a
     third of the old tempo adds or leaves out beats. Any other tempo gives evenly spaced beats, one of which is the
-    first downbeat. An edited downbeat moves all downbeats by the same number of beats, so that one of them is the beat
-    nearest to the given time. An edit removes the analyzer's confidence in what is edited, because the person vouches
-    for it: for an edit of the downbeat or of the beats in a bar those in "downbeats" and "metre", and wherever beats
-    are evenly spaced anew, that in "beats", too, because it was about other beats.
+    edited downbeat, or else the first downbeat. An edited downbeat moves all downbeats by the same number of beats, so
+    that one of them is the beat nearest to the given time. An edit removes the analyzer's confidence in what is edited,
+    because the person vouches for it: for an edit of the downbeat or of the beats in a bar those in "downbeats" and
+    "metre", and wherever beats are evenly spaced anew, that in "beats", too, because it was about other beats.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def edited(analysis: Analysis, edits: Mapping[str, Any], duration_s: float) -> A
     if "tuning" in edits:
         analysis = attrs.evolve(_vouched_for(analysis, "tuning"), tuning=float(edits["tuning"]))
     if "tempo" in edits:
-        analysis = _at_tempo(analysis, float(edits["tempo"]), duration_s)
+        analysis = _at_tempo(analysis, float(edits["tempo"]), duration_s, edits.get("downbeat"))
     bar = edits.get("beats_per_bar")
     if "downbeat" in edits:
         analysis = _with_downbeat(analysis, float(edits["downbeat"]), duration_s, bar)
@@ -117,7 +117,7 @@ def _steady(through_s: float, tempo: float, duration_s: float) -> Times:
     return beats
 
 
-def _at_tempo(analysis: Analysis, tempo: float, duration_s: float) -> Analysis:
+def _at_tempo(analysis: Analysis, tempo: float, duration_s: float, downbeat_s: float | None = None) -> Analysis:
     vouched = attrs.evolve(_vouched_for(analysis, "tempo"), tempo=tempo)
     if analysis.beats is None or len(analysis.beats) < 2:
         return vouched
@@ -130,6 +130,7 @@ def _at_tempo(analysis: Analysis, tempo: float, duration_s: float) -> Analysis:
     factor = next((one for one in FACTORS if abs(tempo / old / one - 1) <= AS_ROUNDED), None)
     if factor is None:
         vouched = _vouched_for(vouched, *_OF_BEATS)
+        first = first if downbeat_s is None else float(downbeat_s)
         beats = _steady(first, tempo, duration_s)
     elif factor > 1:
         positions = np.arange((len(analysis.beats) - 1) * round(factor) + 1) / factor
