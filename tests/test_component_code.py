@@ -74,6 +74,20 @@ def test_an_error_names_the_line_of_the_plugin(folder: Path, mashup: mk.Mashup, 
         scorer.score([mashup])
 
 
+def test_the_hash_has_the_files_of_another_plugin_whose_class_it_derives_from(folder: Path) -> None:
+    hashes = []
+    for change in (1.0, 1.0, 2.0):
+        made(folder, "base_plugin", change)
+        (folder / "derived_plugin").mkdir(exist_ok=True)
+        (folder / "derived_plugin" / "__init__.py").write_text(
+            "from base_plugin import Made\n\nclass Derived(Made):\n    pass\n"
+        )
+        sys.modules.pop("derived_plugin", None)
+        importlib.invalidate_caches()
+        hashes.append(code_sha256(importlib.import_module("derived_plugin").Derived()))
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
 @pytest.mark.parametrize(
     ("part", "said"),
     [

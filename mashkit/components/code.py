@@ -21,9 +21,10 @@ _PLAIN = (bool, int, float, complex, str, bytes, type(None))
 def code_sha256(component: Component) -> str:
     """Return a sha256 that changes with the code of a component, and of the components that it is made of.
 
-    A plugin's code is every Python file of its package. Of mashkit's own components only the file of the class counts,
-    because the rest of mashkit is what all results have in common. A component in another process reports the code that
-    it runs there. For a class whose source cannot be read, such as one of a notebook, see :func:`class_sha256`.
+    A plugin's code is every Python file of its package, and of the package of another plugin whose class it derives
+    from. Of mashkit's own components only the file of the class counts, because the rest of mashkit is what all results
+    have in common. A component in another process reports the code that it runs there. For a class whose source cannot
+    be read, such as one of a notebook, see :func:`class_sha256`.
 
     Examples
     --------
@@ -88,11 +89,23 @@ def _read(cls: type) -> bytes:
 
 
 def _files(cls: type) -> Iterable[Path]:
+    """Return the files of a class's package, then those of the packages of its bases that other plugins bring."""
+    bases = [one for one in cls.__mro__[1:] if _is_programs(one.__module__) and _is_of_mashkit(one)]
+    by_package = {one.__module__.partition(".")[0]: one for one in reversed([cls, *bases])}
+    return [path for one in reversed(by_package.values()) for path in _files_of_package(one)]
+
+
+def _files_of_package(cls: type) -> list[Path]:
     package = cls.__module__.partition(".")[0]
     places = getattr(sys.modules.get(package), "__path__", None)
     if places is None or package == _MASHKIT:
         return [Path(inspect.getfile(cls))]
     return sorted(path for place in places for path in Path(place).rglob("*.py"))
+
+
+def _is_of_mashkit(cls: type) -> bool:
+    """Return whether a class derives from one of mashkit; a class of a library would bring the whole library."""
+    return any(one.__module__.partition(".")[0] == _MASHKIT for one in cls.__mro__)
 
 
 # ------------------------------------------------------------------------------------------------------ compiled code
