@@ -77,12 +77,12 @@ def named_text(path: Path, fix: str, *, encoding: str = "utf-8") -> str:
     Raises
     ------
     UsageError
-        If there is no such file, it cannot be read, or is no text. The text has the path and ``fix``.
+        If there is no such file, it cannot be read, or is not text. The message has the path and ``fix``.
     """
     try:
         return path.read_text(encoding=encoding)
     except UnicodeDecodeError as error:
-        raise UsageError(f"{path_text(path)} is no text in UTF-8: {error}", fix) from error
+        raise UsageError(f"{path_text(path)} is not text in UTF-8: {error}", fix) from error
     except OSError as error:
         raise UsageError(f"{path_text(path)} cannot be read: {error.strerror}", fix) from error
 

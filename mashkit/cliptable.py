@@ -161,7 +161,7 @@ class ClipTable(Sequence[Clip]):
         Raises
         ------
         UsageError
-            If they are no clips, or two of them have the same id.
+            If they are not clips, or two of them have the same id.
         """
         if isinstance(clips, ClipTable):
             return clips

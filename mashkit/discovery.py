@@ -93,7 +93,7 @@ class Registered:
         return available
 
     def load(self) -> type[Component]:
-        """Import the component's class; raise BrokenPlugin if that fails, or it is no component of that kind."""
+        """Import the component's class; raise BrokenPlugin if that fails, or it is not a component of that kind."""
         return _import_target(self)
 
     def make(self, options: Mapping[str, Any] | None = None) -> Component:

@@ -36,7 +36,7 @@ def fits(licence: str, policy: str) -> bool:
     Parameters
     ----------
     licence : str
-        As on a component's card: "ISC AND GPL-2.0-or-later". A text that is no SPDX expression does not fit.
+        As on a component's card: "ISC AND GPL-2.0-or-later". A text that is not an SPDX expression does not fit.
     policy : str
         A name in :data:`POLICIES`.
     """

@@ -328,7 +328,7 @@ class Mashup:
         Raises
         ------
         UsageError
-            If ``folder`` is no path.
+            If ``folder`` is not a path.
         OutputError
             If the folder cannot be written, or holds files of the same names that are not mashkit's.
         """

@@ -90,7 +90,7 @@ def roc_auc(positive: npt.ArrayLike, negative: npt.ArrayLike) -> float:
 def top_accuracy(positive: npt.ArrayLike, negative: npt.ArrayLike) -> float:
     """Return the accuracy if as many of the highest scores are called good as there are positives.
 
-    It needs no threshold, so scores that are no probabilities have it as well. Of scores that are equal at the border
+    It needs no threshold, so the scores need not be probabilities. Of scores that are equal at the border
     each counts in part. The definition is ours.
 
     Parameters

@@ -36,7 +36,7 @@ Features = Mapping[str, Mapping[str, float]]
 
 
 class PreferenceError(MashkitError):
-    """A file of preferences that cannot be read, or a preference that is none."""
+    """A file of preferences that cannot be read, or an invalid preference."""
 
 
 @attrs.frozen(kw_only=True)
@@ -127,7 +127,7 @@ class Preference:
             If a key is missing, unknown or has no such value; the text names the key.
         """
         if not isinstance(data, Mapping):
-            raise PreferenceError("it is no JSON object", "write one object a line")
+            raise PreferenceError("it is not a JSON object", "write one object a line")
         missing = [name for name in REQUIRED if name not in data]
         if missing:
             raise PreferenceError(f"it has no key {missing[0]!r}", f"a preference has {', '.join(REQUIRED)}")
@@ -158,7 +158,7 @@ def read_preferences(path: Path) -> list[Preference]:
     UsageError
         If the file cannot be read as text.
     PreferenceError
-        If it has no preference, or a line is none; the text has file, line and key.
+        If it has no preference, or a line is invalid; the text has file, line and key.
     """
     text = named_text(path, FIX, encoding="utf-8-sig")
     found: list[Preference] = []

@@ -64,7 +64,7 @@ def require_replaceable(path: Path) -> None:
 
 
 def require_replaceable_text(path: Path, beginning: str = _JSON_OR_PAGE) -> None:
-    """Raise OutputError if ``path`` holds something else than the text that mashkit writes, or is no file.
+    """Raise OutputError if ``path`` holds something else than the text that mashkit writes, or is not a file.
 
     Parameters
     ----------
@@ -278,7 +278,7 @@ def _refuse_others(folder: Path, known: FileList, names: Iterable[str]) -> None:
         path = folder / name
         for above in (folder / one for one in path.relative_to(folder).parents[:-1]):
             if (above.exists() or above.is_symlink()) and not above.is_dir():
-                raise _in_the_way(above, "it is no folder")
+                raise _in_the_way(above, "it is not a folder")
         if not _lies_below(folder, name):
             raise _in_the_way(path.parent, "it is a link that leads out of the folder")
         if path.is_dir():

@@ -120,10 +120,10 @@ def test_a_missing_key_is_named(key: str, tmp_path: Path) -> None:
         (b"", "holds no preference"),
         (b"\xef\xbb\xbf\n \n", "holds no preference"),
         (b"{", "line 1: it is not JSON"),
-        (b"[1]", "line 1: it is no JSON object"),
-        (b"3", "line 1: it is no JSON object"),
+        (b"[1]", "line 1: it is not a JSON object"),
+        (b"3", "line 1: it is not a JSON object"),
         (b"[" * 100_000, "line 1: it is not JSON"),
-        (b"\xff\xfe{}", "is no text in UTF-8"),
+        (b"\xff\xfe{}", "is not text in UTF-8"),
         (b"page,file\np,a.wav\n", "line 1: it is not JSON"),
     ],
 )

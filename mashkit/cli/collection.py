@@ -174,7 +174,7 @@ def generated(kit: Kit, catalog: Catalog, condition: Condition, arguments: argpa
             errors.append(error)
     if not found:
         raise errors[0]
-    # In turn, because the last vocals would get fewer than the others, or none, where the count is no multiple of them.
+    # In turn, because the last vocals would get fewer than the others, or none, where the count is not a multiple.
     in_turn = (mashup for turn in zip_longest(*found) for mashup in turn if mashup is not None)
     return list(islice(in_turn, arguments.count))
 
@@ -274,8 +274,8 @@ def say_what_would_be_done(
 ) -> int:  # fmt: skip
     """Print the songs that a command would read, how long they are, and its components; return the exit status.
 
-    Only headers are read. What is damaged further inside is found by the command itself. A file that is no song is
-    listed as a failure. ``plans`` is the number of plans that the command would draw or use, if it does that, and
+    Only headers are read. What is damaged further inside is found by the command itself. A file that is not a song
+    is listed as a failure. ``plans`` is the number of plans that the command would draw or use, if it does that, and
     ``unread`` are failures that were said when the plans were read.
     """
     notes = files.notes if isinstance(files, Found) else ()

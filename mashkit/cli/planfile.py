@@ -23,7 +23,7 @@ class PlanFile:
     ----------
     plans : tuple of MashupPlan
     failures : tuple of dict
-        Entries of --json for the lines that are no plans: "line", as "FILE, line 3", and "error".
+        Entries of --json for the invalid lines: "line", as "FILE, line 3", and "error".
     """
 
     plans: tuple[MashupPlan, ...] = ()
@@ -31,7 +31,7 @@ class PlanFile:
 
 
 def read_plans(paths: Sequence[Path]) -> PlanFile:
-    """Return the plans in files of `generate` and in plan.json files; a line that is no plan is said and listed.
+    """Return the plans in files of `generate` and in plan.json files; an invalid line is said and listed.
 
     Raises
     ------
@@ -56,14 +56,14 @@ def read_plans(paths: Sequence[Path]) -> PlanFile:
 
 
 def _read(path: Path) -> tuple[list[MashupPlan], list[tuple[str, PlanError]]]:
-    """Return the plans in a file, and the place and the error of each line that is no plan."""
+    """Return the plans in a file, and the place and the error of each invalid line."""
     text = named_text(path, "give a file that `mashkit generate` wrote")
     name = path_text(path)
     try:
         json.loads(text)
     except (ValueError, RecursionError) as error:  # also a number of too many digits, and brackets that are too deep
         lines = text.split("\n")  # not splitlines(), which ends a line also at characters that JSON may contain
-        if not any(map(_is_object, lines)):  # it is no file of a plan a line, but one plan with a mistake
+        if not any(map(_is_object, lines)):  # not a file of a plan a line, but one plan with a mistake
             if not isinstance(error, json.JSONDecodeError):
                 raise PlanError(f"{name}: a plan is not JSON: {error}") from error
             place = f"{name}, line {error.lineno}"

@@ -59,7 +59,7 @@ def add_plugin_commands(asked: str | None, given: Sequence[str], commands: Comma
         if name == asked and sharing:  # help is asked for
             print("\n".join(_configured(one, commands).format_help() for one in sharing))
             raise SystemExit(0)
-        # It raises the error that says what to install. argparse reports a name that nobody knows.
+        # It raises the error that says what to install. argparse reports an unknown name.
         known = name in registry.commands() or how_to_install("command", name)
         chosen = registry.command(name) if known else None
     for one in entries:

@@ -381,7 +381,7 @@ class Component(ABC):
         }
 
     def _settings_without_attrs(self) -> dict[str, Any]:
-        """Return the plain values that a class without attrs keeps. A model, say, is none of them."""
+        """Return the plain values that a class without attrs keeps. A model, say, is not plain."""
         fields = {field.name for field in attrs.fields(type(self))}
         numpy = sys.modules.get("numpy")
         plain_types = (str, int, float, bool, list, tuple, dict, set, frozenset, os.PathLike, type(None))

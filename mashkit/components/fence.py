@@ -59,7 +59,7 @@ _here = _Here()
 _OF_SIGNAL = "_mashkit_of_signal"
 """Attribute of a KeyboardInterrupt that a signal caused, and so the user; a plugin may raise others.
 
-It is no class of its own, because Python ends a program as an interrupted one only for KeyboardInterrupt itself.
+It is not a class of its own, because Python ends a program as an interrupted one only for KeyboardInterrupt itself.
 """
 _data: _Data | None = None  # where a command's data are written while a command runs
 

@@ -142,7 +142,7 @@ def decode(message: Message, scratch: Scratch) -> dict[str, Any]:
     Raises
     ------
     BadMessageError
-        If it is no message, or its audio ends too early.
+        If it is not a message, or its audio ends too early.
     AudioError
         If its audio is not valid.
     """

@@ -110,7 +110,7 @@ def mashup_of(
     """
     for name in changes:
         if name not in {role.value for role in Role}:
-            raise UsageError(f"{name!r} is no role", f"give {', '.join(Role)}")
+            raise UsageError(f"{name!r} is not a role", f"give {', '.join(Role)}")
     layers = [
         Layer(**{"role": role, "clip_id": clip.id, **(changes.get(role.value) or {})})
         for role in Role

@@ -245,7 +245,9 @@ class Analysis:
         return Analysis.from_dict, (self.to_dict(),)
 
     def has(self, field: str) -> bool:
-        """Return whether a field has a value. Times that are none, shape (0,), are no value: an excerpt may have none.
+        """Return whether a field has a value.
+
+        An empty array, shape (0,), does not count as a value, because an excerpt may have no beats.
 
         Parameters
         ----------

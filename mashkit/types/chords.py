@@ -82,7 +82,7 @@ def chord_tones(label: str) -> frozenset[int]:
     for degree in (match["degrees"] or "").replace(" ", "").split(","):
         if not re.fullmatch(r"\*?[b#]*[1-9]\d?", degree):
             if degree or match["degrees"] is not None:
-                raise AnalysisError(f"{label!r} is not a chord: {degree!r} is no degree", 'write degrees like "b3"')
+                raise AnalysisError(f"{label!r} is not a chord: {degree!r} is not a degree", 'write degrees like "b3"')
             continue
         tone = _semitones(degree.lstrip("*"))
         if degree.startswith("*"):

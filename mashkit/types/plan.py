@@ -230,7 +230,7 @@ def _condition(value: Condition | str) -> Condition:
 
 
 def _layers(values: Iterable[Layer]) -> tuple[Layer, ...]:
-    """Return layers in the order of their roles, because another order is no other mashup."""
+    """Return layers in the order of their roles, because the order does not change the mashup."""
     layers = as_tuple(values)
     for layer in layers:
         if not isinstance(layer, Layer):

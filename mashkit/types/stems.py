@@ -54,7 +54,7 @@ def as_role(role: object) -> Role:
 
 
 def as_roles(roles: Iterable[Role | str]) -> frozenset[Role]:
-    """Convert an attrs field; raises UsageError for one text, and StemError for what is no role.
+    """Convert an attrs field; raises UsageError for one text, and StemError for what is not a role.
 
     Examples
     --------

@@ -68,7 +68,7 @@ class ComponentContract:
         for name, reason in cls.xfail.items():
             check = getattr(cls, name, None)
             if not getattr(check, "sanity", False):
-                raise TypeError(f"{cls.__name__}.xfail: {name!r} is no sanity check")
+                raise TypeError(f"{cls.__name__}.xfail: {name!r} is not a sanity check")
             setattr(cls, name, _expected_to_fail(check, reason))
 
     @classmethod

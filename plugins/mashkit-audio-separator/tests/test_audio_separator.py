@@ -108,7 +108,7 @@ def test_a_target_is_the_one_stem_and_the_rest_has_a_name_where_there_is_one(
         ("audio", "sample_rate", None, "audio.sample_rate is None"),
         ("audio", "sample_rate", "44.1k", "audio.sample_rate is '44.1k'"),
         ("model", "stft_hop_length", -1, "model.stft_hop_length is -1"),
-        ("training", "target_instrument", "dry", "stems dry are none that mashkit knows"),
+        ("training", "target_instrument", "dry", "stems dry are unknown to mashkit"),
     ],
 )
 def test_an_entry_that_is_missing_or_wrong_is_named(
@@ -127,7 +127,7 @@ def test_no_policy_on_licences_lets_it_in() -> None:
 @pytest.mark.parametrize(
     ("training", "said"),
     [
-        ({"instruments": ["dry", "other"]}, "stems dry are none that mashkit knows"),
+        ({"instruments": ["dry", "other"]}, "stems dry are unknown to mashkit"),
         ({"instruments": ["other", "instrumental"]}, "its stems are"),
         ({"instruments": []}, "not named"),
     ],
@@ -147,7 +147,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(ComponentUnavailable, match="cannot be read"):
         AudioSeparator(model=path)
     path.with_suffix(".yaml").write_text("audio: {}")
-    with pytest.raises(ComponentUnavailable, match="is no configuration"):
+    with pytest.raises(ComponentUnavailable, match="is not a configuration"):
         AudioSeparator(model=path)
 
 

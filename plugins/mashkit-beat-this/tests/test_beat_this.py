@@ -186,7 +186,7 @@ def test_loading_leaves_the_random_numbers_alone(models: Path) -> None:
     ("content", "message"),
     [
         (b"not a checkpoint", "damaged"),
-        ({"state_dict": {}}, "is no checkpoint of Beat This"),
+        ({"state_dict": {}}, "is not a checkpoint of Beat This"),
         ({"state_dict": {}, "hyper_parameters": {"transformer_dim": 8, "head_dim": 8}}, "does not hold the weights"),
         ({"state_dict": {}, "hyper_parameters": {"transformer_dim": "x"}}, "does not hold the weights"),
         ({"state_dict": {}, "hyper_parameters": {}, "code": Path("x")}, "holds more than weights"),

@@ -451,7 +451,7 @@ def test_another_run_is_not_resumed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"not a state", b"\x80\x04cos\nsystem\n"])
 def test_a_foreign_state_is_refused_and_left(tmp_path: Path, content: bytes) -> None:
     (tmp_path / STATE).write_bytes(content)
-    with pytest.raises(TrainingError, match=r"state\.pt is no state of a training run.*remove it"):
+    with pytest.raises(TrainingError, match=r"state\.pt is not the state of a training run.*remove it"):
         run(tmp_path)
     assert (tmp_path / STATE).read_bytes() == content
 
@@ -462,7 +462,7 @@ def test_a_state_of_another_version_is_refused_and_left(tmp_path: Path, change: 
     state = torch.load(tmp_path / STATE, weights_only=True) | change
     torch.save({name: value for name, value in state.items() if value is not None}, tmp_path / STATE)
     content = (tmp_path / STATE).read_bytes()
-    with pytest.raises(TrainingError, match=r"state\.pt is no state this version can resume.*remove it"):
+    with pytest.raises(TrainingError, match=r"state\.pt is not a state that this version can resume.*remove it"):
         run(tmp_path)
     assert (tmp_path / STATE).read_bytes() == content
 

@@ -184,7 +184,7 @@ def test_a_taste_is_read_as_it_was_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"kind": "else"}, "is no taste"),
+        ({"kind": "else"}, "is not a taste"),
         ({"format": 99}, "format 99"),
         ({"format": 1}, "format 1; this version reads format 2.*fit it again: "),
         ({"features": []}, "is a damaged taste"),

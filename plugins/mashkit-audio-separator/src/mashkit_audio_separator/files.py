@@ -50,7 +50,7 @@ class Model:
         Raises
         ------
         ComponentUnavailable
-            If a file is missing, or the configuration is none of a RoFormer or an MDX23C, or lacks an entry.
+            If a file is missing, or the configuration is not of a RoFormer or an MDX23C or lacks an entry.
         """
         if checkpoint is None:
             raise ComponentUnavailable(
@@ -68,7 +68,7 @@ class Model:
         sections = ("audio", "model", "training", "inference")
         if not isinstance(settings, dict) or not all(isinstance(settings.get(one), dict) for one in sections):
             raise ComponentUnavailable(
-                f"{configuration}: is no configuration of a RoFormer or an MDX23C", f"it has {', '.join(sections)}"
+                f"{configuration}: is not a configuration of a RoFormer or an MDX23C", f"it has {', '.join(sections)}"
             )
         model = cls(checkpoint, configuration, settings)
         # Looked at here, because the backend would fail at a wrong entry only when it separates.
@@ -97,13 +97,13 @@ class Model:
         Raises
         ------
         ComponentUnavailable
-            If mashkit has no name for one: a model against reverberation, for example, is no separator.
+            If mashkit has no name for one: a model against reverberation, for example, does not separate.
         """
         named = dict.fromkeys([*self.instruments, *([self.target] if self.target else [])])
         unknown = [name for name in named if name.lower() not in STEMS]
         if unknown:
             raise ComponentUnavailable(
-                f"{self.configuration}: stems {', '.join(unknown)} are none that mashkit knows",
+                f"{self.configuration}: stems {', '.join(unknown)} are unknown to mashkit",
                 f"use a model of {', '.join(dict.fromkeys(STEMS.values()))}",
             )
         return {name: STEMS[name.lower()] for name in self.instruments}
@@ -133,7 +133,7 @@ class Model:
 
     @property
     def chunk(self) -> int:
-        """Samples that the network hears at once."""
+        """Samples that the network processes at once."""
         hop = "model", "stft_hop_length"
         if not self.settings["model"].get("stft_hop_length"):
             hop = "audio", "hop_length"

@@ -22,8 +22,8 @@ from mashkit_audio_separator import SEPARATOR
 from mashkit_audio_separator.files import Model
 
 PIECE_S, OVERLAP_S = 120.0, 20.0
-"""Seconds of a piece, and of its overlap with the next: two or more of what the networks hear at once (ours), because
-audio-separator holds all that it is given several times over."""
+"""Seconds of a piece, and of its overlap with the next: two or more of what the networks process at once (ours),
+because audio-separator holds all that it is given several times over."""
 
 
 @attrs.define(kw_only=True, eq=False)

@@ -25,7 +25,7 @@ from mashkit_beat_this.spectrogram import BANDS, FRAME_RATE, SAMPLE_RATE, frame_
 from mashkit_beat_this.weights import Checkpoint, find, load
 
 CHUNK = 1500
-"""Spectra that the network hears at once, 30 s: what it was trained on (beat_this's ``spect2frames``)."""
+"""Spectra that the network processes at once, 30 s: what it was trained on (beat_this's ``spect2frames``)."""
 BORDER = 6
 """Spectra at each end of a chunk whose results are not used (same source)."""
 MIN_SECONDS = 2.0
@@ -38,8 +38,8 @@ _NEVER = -1000.0  # the logit of a place that no chunk has reached, as in beat_t
 class BeatThisAnalyzer(OnDevice, Analyzer):
     """Beats and downbeats by Beat This!, tempo from the beats.
 
-    The mix is resampled to 22.05 kHz and made mono. The network hears 30 s at a time, so memory for anything but the
-    mix does not grow with its length; a resampled mix of more than 20 minutes is in a temporary file
+    The mix is resampled to 22.05 kHz and made mono. The network processes 30 s at a time, so memory for anything but
+    the mix does not grow with its length; a resampled mix of more than 20 minutes is in a temporary file
     (:mod:`mashkit.audio.buffers`). The confidence of beats and of downbeats is their mean probability at the places
     found.
 

@@ -69,7 +69,7 @@ def find(model: str, folder: Path | None) -> Checkpoint:
         return Checkpoint(path)
     if model not in KNOWN:
         raise ComponentUnavailable(
-            f"{model!r} is no model of Beat This! that mashkit knows: {', '.join(KNOWN)}",
+            f"{model!r} is not a model of Beat This! that mashkit supports: {', '.join(KNOWN)}",
             f"give one of these, or the folder of {model}.ckpt as option folder",
         )
     places = (
@@ -98,7 +98,9 @@ def load(checkpoint: Checkpoint) -> Any:
     path = checkpoint.path
     saved = read_pickled(path, sha256=checkpoint.sha256)
     if not isinstance(saved, dict) or not all(isinstance(saved.get(one), dict) for one in _PARTS):
-        raise ComponentUnavailable(f"{path}: is no checkpoint of Beat This!", f"save a dict of {' and '.join(_PARTS)}")
+        raise ComponentUnavailable(
+            f"{path}: is not a checkpoint of Beat This!", f"save a dict of {' and '.join(_PARTS)}"
+        )
     settings = {name: value for name, value in saved["hyper_parameters"].items() if name in _PARAMETERS}
     state = replace_state_dict_key(dict(saved["state_dict"]), "model.", "")
     # A forked generator, because the network draws initial weights, and the caller's generator must not change.

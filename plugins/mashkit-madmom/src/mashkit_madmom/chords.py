@@ -34,7 +34,7 @@ class MadmomChords(Analyzer):
     """Major and minor chords by a convolutional network and a conditional random field.
 
     The mix is first made mono, 44.1 kHz, full scale and brought to A = 440 Hz, so neither its level nor its tuning
-    matters. Sevenths, inversions and other colours are left out: the networks know 24 chords and none.
+    matters. Sevenths, inversions and other colours are left out: the networks' classes are 24 chords and no chord.
 
     Examples
     --------

@@ -206,7 +206,7 @@ class ChordNetwork:
         self._field = CRFChordRecognitionProcessor().processors[0]
 
     def features(self, sound: Any) -> Floats:
-        """Return what the network has learned to hear, shape (frames, 128)."""
+        """Return the features that the network has learned, shape (frames, 128)."""
         framed = _through(self._framing, sound)
         blocks = range(0, len(framed), CHORD_BLOCK)
         spectrum = np.concatenate(
@@ -218,7 +218,7 @@ class ChordNetwork:
         )
 
     def _block(self, padded: Floats) -> Floats:
-        """Return the features of a block, shape (frames, 128), given with the frames that its edges hear as well."""
+        """Return the features of a block, shape (frames, 128), given with the frames that its edges depend on."""
         values = np.asarray(self._network(padded), np.float32).mean(axis=1)
         # Three successive frames are averaged, as madmom's superframes are.
         mean: Floats = (values[:-2] + values[1:-1] + values[2:]) / np.float32(3)

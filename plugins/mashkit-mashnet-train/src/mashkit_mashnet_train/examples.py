@@ -39,8 +39,8 @@ TEST_SHARE = 0.15
 VALIDATION_SHARE = 0.2
 """Share of the other songs for validation: training and validation are 4 : 1 (docs/paper.md, row 29)."""
 RULES = attrs.evolve(PaperGenerator().rules, fifths=False)
-"""Rules by which other songs' stems are drawn: those of the paper's generator, but a key a fifth away is no negative,
-because it shares six of seven notes (docs/paper.md, row 12)."""
+"""Rules by which other songs' stems are drawn: those of the paper's generator, but a key a fifth away is not a
+negative, because it shares six of seven notes (docs/paper.md, row 12)."""
 RULES_VERSION = 6
 """Version of the rules, part of the fingerprint of the data, so that no run is resumed under other rules. Version 1 had
 rules of its own: a tempo more than 4 % off as a logarithm and between half and double tempo was unmatched, and the
@@ -110,7 +110,7 @@ class Fold:
 
     @classmethod
     def parse(cls, text: str) -> Fold:
-        """Read "2/5"; raise UsageError if the text is no fold."""
+        """Read "2/5"; raise UsageError if the text is not a fold."""
         number, _, of = text.partition("/")
         if not (number.isdecimal() and of.isdecimal()):
             raise UsageError(f"fold {text!r}", "give its number and how many there are, such as 2/5")
@@ -135,7 +135,7 @@ def split_all(stores: Sequence[Mapping[str, str | None]], fold: Fold | None = No
     Parameters
     ----------
     stores : sequence of mapping of str to str
-        Song → its title, for each store; None, or an empty title, is no title.
+        Song → its title, for each store; None, or an empty title, means that the title is unknown.
     fold : Fold, optional
 
     Raises

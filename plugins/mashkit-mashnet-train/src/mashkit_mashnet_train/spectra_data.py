@@ -60,7 +60,7 @@ class SpectraData(GroupBatches):
     front_end : FrontEnd
         Front end of the network.
     bar_frames : int, optional
-        Frames of a bar, for a network that hears the vocal's bars; by default, examples are heard second by second. A
+        Frames of a bar, for a network that takes bars of the vocal; by default, examples are cut second by second. A
         training example is then one bar, as published.
     drawn : {"vocals", "families", "contrasts"}
         How the examples of a training batch are drawn: each vocal with layers of its own, or so that each layer plays

@@ -25,7 +25,8 @@ from mashkit_mashnet_train.store import Store
 
 RESIDUE_DB = (-24.0, -9.0)
 """Level of the residue of other stems in a separated stem, dB. The residue comes from another song, because residue of
-the same song would show which stems belong together, and from the same split, so that training hears no other."""
+the same song would show which stems belong together, and from the same split, so that training uses no song of
+another."""
 RESIDUE_ONSETS = (0.1, 0.6)
 VARIANTS = 2
 """The two variants of a stem: without residue, and with residue."""

@@ -197,7 +197,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _shares(text: str) -> list[float]:
-    """Read "7,3"; raises UsageError if a part is no number."""
+    """Read "7,3"; raises UsageError if a part is not a number."""
     from mashkit.errors import UsageError
 
     try:
@@ -256,7 +256,7 @@ def begin_with(network: Network, path: Path) -> Checkpoint:
     Raises
     ------
     CheckpointError
-        If the file is no checkpoint.
+        If the file is not a checkpoint.
     UsageError
         If it holds another architecture or size.
     """

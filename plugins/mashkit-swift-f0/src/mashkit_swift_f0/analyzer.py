@@ -34,7 +34,7 @@ _IN_RANGE = attrs.validators.and_(attrs.validators.ge(FMIN), attrs.validators.le
 class SwiftF0Analyzer(Analyzer):
     """The melody of one voice by SwiftF0; key, tempo and beats by none.
 
-    The sound is resampled to 16 kHz and made mono. The network hears one voice: give it a vocal stem. Of a whole mix it
+    The sound is resampled to 16 kHz and made mono. The network finds one voice: give it a vocal stem. Of a whole mix it
     returns the pitch of whatever sounds loudest. Frames are 16 ms apart, and the confidence is SwiftF0's.
 
     Parameters
@@ -92,7 +92,7 @@ class SwiftF0Analyzer(Analyzer):
         return Analysis(melody=melody, confidence=_confidence(melody))
 
     def _found(self, heard: Audio) -> Iterator[PitchResult]:
-        """Yield the frames of a minute at a time, as if the whole sound were heard at once."""
+        """Yield the frames of a minute at a time, as if the whole sound were processed at once."""
         stream = self._detector.stream(self.low_hz, self.high_hz)
         for piece in pieces(heard.samples, PIECE * HOP):
             yield stream.push(piece.mean(axis=0), SAMPLE_RATE)

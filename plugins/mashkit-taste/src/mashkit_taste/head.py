@@ -141,7 +141,8 @@ def subsets(names: Sequence[str], scorers: Sequence[str]) -> list[Flags]:
     """Return the sets of features to choose from, each of shape (k,), simplest first.
 
     They are each scorer's value, all values, each scorer's value with its parts, and all features (ours). Few answers
-    are too few to find out which of fifteen features count; that one scorer hears what counts they show sooner
+    are too few to find out which of fifteen features count; they suffice sooner to show that one scorer predicts
+    the answers
     (benchmarks/results/taste.md).
     """
     every = list(names)

@@ -92,14 +92,14 @@ def read(path: Path) -> Taste:
     Raises
     ------
     TasteError
-        If it cannot be read, or is no taste of this format.
+        If it cannot be read, or is not a taste of this format.
     """
     try:
         data = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
         raise TasteError(f"{path_text(path)} cannot be read: {error}", FIX) from error
     if not isinstance(data, dict) or data.get("kind") != KIND:
-        raise TasteError(f"{path_text(path)} is no taste", FIX)
+        raise TasteError(f"{path_text(path)} is not a taste", FIX)
     if data.get("format") != FORMAT:
         raise TasteError(
             f"{path_text(path)}: a taste of format {data.get('format')!r}; this version reads format {FORMAT}", AGAIN

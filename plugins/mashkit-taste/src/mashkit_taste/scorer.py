@@ -42,7 +42,7 @@ class TasteScorer(Scorer):
     ComponentUnavailable
         If no model is given.
     TasteError
-        If the file is no taste, or a scorer has other weights than when the taste was fitted.
+        If the file is not a taste, or a scorer has other weights than when the taste was fitted.
     """
 
     info: ClassVar[ComponentInfo] = TASTE

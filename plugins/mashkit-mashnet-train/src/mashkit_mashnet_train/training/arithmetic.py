@@ -32,7 +32,7 @@ def has_bfloat16() -> bool:
 
 
 def require_bfloat16(config: TrainingConfig) -> None:
-    """Raise UsageError if a config wants bfloat16 on a processor that does not have it: training would be slow."""
+    """Raise UsageError if a config has bfloat16 on a processor that does not have it: training would be slow."""
     if config.precision == "bf16-mixed" and config.device == "cpu" and not has_bfloat16():
         raise UsageError(
             "precision bf16-mixed on a processor without bfloat16 arithmetic (AVX512-BF16 or AMX), where it is slower "

@@ -306,7 +306,7 @@ class _Run:
                 self.logs.losses(row)
 
     def _look(self) -> None:
-        """Validate the weights, or their average if the settings want one."""
+        """Validate the weights, or their average if the settings have one."""
         average = self.progress.average
         with holding(self.network, average) if average else contextlib.nullcontext():
             self._validate()

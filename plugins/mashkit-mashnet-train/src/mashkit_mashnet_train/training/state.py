@@ -49,7 +49,7 @@ class Progress:
     best : dict of str to Tensor
         State dict of that network, in CPU memory.
     average : dict of str to Tensor
-        The moving average of the weights; empty if the settings want none.
+        The moving average of the weights; empty if the settings have none.
     curve : list of dict
         One row for each validation.
     losses : list of list of float
@@ -179,9 +179,9 @@ def read(folder: Path) -> dict[str, Any] | None:
     try:
         found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged zip file or another pickle can raise any exception
-        raise TrainingError(f"{path} is no state of a training run: {type(error).__name__}", fix) from error
+        raise TrainingError(f"{path} is not the state of a training run: {type(error).__name__}", fix) from error
     if not isinstance(found, dict) or found.get("format") != STATE_FORMAT or not found.keys() >= _PARTS:
-        raise TrainingError(f"{path} is no state this version can resume", fix)
+        raise TrainingError(f"{path} is not a state that this version can resume", fix)
     return found
 
 
