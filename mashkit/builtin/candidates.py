@@ -166,7 +166,8 @@ class CandidateIndex:
         self._active = table.activity >= np.float32(rules.min_activity)
         has = table.activity != LACKING
         self._active &= has
-        self._whole, self._known_vocals = has.all(axis=1), self._known & has[:, list(Role).index(Role.VOCAL)]
+        self._whole: npt.NDArray[np.bool_] = has.all(axis=1)
+        self._known_vocals: npt.NDArray[np.bool_] = self._known & has[:, list(Role).index(Role.VOCAL)]
         harmonic, percussion = (
             np.flatnonzero(self._known & self._active[:, list(Role).index(role)]) for role in BACKING
         )
