@@ -24,6 +24,7 @@ import pytest
 import soundfile
 
 import auditions
+from mashkit.audio.files import load
 from mashkit.audition import export
 from mashkit.audition.candidates import Candidate, Pool, Sources, add_stored, read_output, written_scores
 from mashkit.audition.changes import Change, changed, changes_of, moved
@@ -602,6 +603,23 @@ def test_an_export_before_any_decision_is_empty(out: Path, tmp_path: Path, capsy
     assert "nothing was decided" in capsys.readouterr().err
     assert (tmp_path / "kept" / "preferences.jsonl").read_text() == ""
     assert len((tmp_path / "kept" / "decisions.csv").read_text().splitlines()) == 1
+
+
+def test_rendered_files_that_are_cut_short_are_not_exported(made: tuple[Path, Path], out: Path, tmp_path: Path) -> None:
+    kept = list(read_output(out).candidates.values())[:2]
+    store = Store(out)
+    for candidate in kept:
+        decided(store, candidate, verdict="keep")
+    store.close()
+    for path in (out / "mashup-1" / "mix.flac", out / "mashup-2" / "stems" / "vocal.flac"):
+        path.write_bytes(path.read_bytes()[:-1000])
+    target = tmp_path / "kept"
+    assert main(["audition", "export", str(out), "-o", str(target), "--db", str(made[0])]) == 0
+    for candidate in kept:
+        for path in (target / candidate.id).rglob("*.flac"):
+            assert load(path).duration == pytest.approx(candidate.plan.duration_s, abs=0.01)
+    MashupDB(tmp_path / "other").close()  # with a database that lacks the clips, it cannot be rendered again
+    assert main(["audition", "export", str(out), "-o", str(tmp_path / "x"), "--db", str(tmp_path / "other")]) == 3
 
 
 def test_the_command_exports_what_was_kept(

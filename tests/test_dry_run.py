@@ -215,7 +215,13 @@ def test_db_add_of_files_that_cannot_be_decoded_makes_no_database(
     command = ["db", "add", "--db", str(database), "--separator", "thirds", "--analyzer", "grid"]
     cut = songs / "cut.wav"
     cut.write_bytes((songs / "one.wav").read_bytes()[:-100])
-    for name, said in (("two.wav", "cannot be decoded"), ("cut.wav", "is cut short")):
+    flac = mk.save(songs / "cut.flac", signals.tone(220.0, 3.0))
+    flac.write_bytes(flac.read_bytes()[:-100])
+    for name, said in (
+        ("two.wav", "cannot be decoded"),
+        ("cut.wav", "is cut short"),
+        ("cut.flac", "cannot be decoded"),
+    ):
         assert main([*command, str(songs / name)]) == 1
         assert f"{name}: {said}" in capsys.readouterr().err
     assert main([*command, str(songs / "two.wav"), str(cut)]) == 1

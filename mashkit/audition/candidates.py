@@ -9,8 +9,9 @@ from typing import Any
 
 import attrs
 
+from mashkit.audio.files import load
 from mashkit.audition.store import Store
-from mashkit.errors import CatalogError, MashkitError, UsageError
+from mashkit.errors import AudioFileError, CatalogError, MashkitError, UsageError
 from mashkit.mashup import ClipSource
 from mashkit.paths import path_text
 from mashkit.rendering.output import PLAN
@@ -58,7 +59,7 @@ class Candidate:
         Raises
         ------
         CatalogError
-            If the file is missing, or the folder's plan is another one now: edited, or of a later run.
+            If the file is missing or broken, or the folder's plan is another one now: edited, or of a later run.
         """
         if self.folder is None:
             return None
@@ -67,10 +68,7 @@ class Candidate:
                 f"the stems of {path_text(self.folder)} are not of plan {self.plan.id}",
                 "render it again: mashkit render",
             )
-        path = self.folder / "stems" / f"{role}.flac"
-        if not path.is_file():
-            raise CatalogError(f"{path_text(path)} is missing", "render the plan again: mashkit render")
-        return path
+        return whole(self.folder / "stems" / f"{role}.flac")
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data that :meth:`from_dict` reads; the folder is left out, because it belongs to one machine."""
@@ -104,6 +102,18 @@ class Candidate:
             except (MashkitError, LookupError, TypeError, ValueError, AttributeError):
                 continue
         return cls(plan, clips, folder, str(data.get("parent", "")))
+
+
+def whole(path: Path) -> Path:
+    """Return the path of a rendered sound; raises CatalogError if it is missing, cut short or no sound."""
+    again = "render the plan again: mashkit render"
+    if not path.is_file():
+        raise CatalogError(f"{path_text(path)} is missing", again)
+    try:
+        load(path)  # because the header of a FLAC that is cut short is in order
+    except AudioFileError as error:
+        raise CatalogError(error.problem, again) from error
+    return path
 
 
 def _plan_id(folder: Path) -> str | None:

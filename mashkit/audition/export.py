@@ -10,7 +10,7 @@ from pathlib import Path
 import attrs
 
 from mashkit.atomicfile import write_text
-from mashkit.audition.candidates import Candidate, Pool
+from mashkit.audition.candidates import Candidate, Pool, whole
 from mashkit.audition.store import Decision, Store
 from mashkit.errors import CatalogError, MashkitError, OutputError, Unforeseen, contained
 from mashkit.mashup import Mashup
@@ -171,14 +171,14 @@ def _write_one(candidate: Candidate, target: Path, mashup: Callable[[MashupPlan]
         try:
             _copy(candidate, candidate.folder, target)
         except (CatalogError, OSError):
-            _remove(target)  # a file is missing, so all are rendered
+            _remove(target)  # a file is missing or broken, so all are rendered
         else:
             return
     write_mashup(mashup(candidate.plan), target)
 
 
 def _copy(candidate: Candidate, folder: Path, target: Path) -> None:
-    files = {Path(name): folder / name for name in (MIX, PLAN)}
+    files = {Path(MIX): whole(folder / MIX), Path(PLAN): folder / PLAN}
     for role in candidate.roles:
         path = candidate.stem_file(role)
         if path is not None:

@@ -9,7 +9,6 @@ from typing import Any, cast
 
 import attrs
 import numpy as np
-import soundfile
 
 from mashkit.audition.candidates import Candidate, Pool, Sources, written_scores
 from mashkit.audition.changes import changed, changes_of, described
@@ -27,7 +26,6 @@ BACKINGS = 12
 """Other backings that are offered for a vocal (ours): what fits a screen."""
 DRAWN_FOR_BACKINGS = 3 * BACKINGS
 """Plans that are drawn for them, because some have the same stems or clips of another separator."""
-SHORTEST_STEM_FRAMES = 1
 
 
 class Session:
@@ -237,9 +235,9 @@ class Session:
             return None
         try:
             path = candidate.stem_file(Role(role))
-            if path is not None and soundfile.info(path).frames >= SHORTEST_STEM_FRAMES:
+            if path is not None:
                 return path
-        except (MashkitError, OSError, soundfile.LibsndfileError):
+        except MashkitError:
             pass
         if all(self._has(layer.clip_id) for layer in candidate.plan.layers):
             return None

@@ -254,7 +254,7 @@ def say_what_would_be_made_of_plans(
     return say_what_would_be_done(kit, [], kinds, arguments, plans=possible, unread=[*unread, *failures])
 
 
-def seconds(kit: Kit, file: Path) -> float:
+def _seconds(kit: Kit, file: Path) -> float:
     """Return the length that a file's header says, or that of the sound if a plugin decodes such files.
 
     Raises
@@ -285,7 +285,7 @@ def say_what_would_be_done(
     failures: list[dict[str, str]] = []
     for file in files:
         try:
-            songs.append({"path": path_text(file), "duration_s": seconds(kit, file)})
+            songs.append({"path": path_text(file), "duration_s": _seconds(kit, file)})
         except MashkitError as error:
             failures.append({"path": path_text(file), "error": str(error)})
     chosen = {kind: kit.chosen[kind] for kind in kinds}

@@ -190,11 +190,12 @@ def _add(arguments: argparse.Namespace) -> int:
 def _require_usable(songs: Sequence[Song | Unusable], kit: Kit, arguments: argparse.Namespace) -> None:
     """Raise an error if a database would be made of songs of which none can be read: it would stay empty.
 
-    The error is that of the only song, or one for all after theirs. Headers are read until that of one song is in
-    order.
+    The error is that of the only song, or one for all after theirs. Songs are decoded until one is whole, because the
+    header of a FLAC that is cut short is in order.
     """
+    from mashkit.audio.files import load
     from mashkit.catalog.schema import INDEX
-    from mashkit.cli.collection import named_database, seconds
+    from mashkit.cli.collection import named_database
     from mashkit.cli.console import say
     from mashkit.errors import CatalogError, MashkitError, said_of
 
@@ -207,7 +208,7 @@ def _require_usable(songs: Sequence[Song | Unusable], kit: Kit, arguments: argpa
             continue
         try:
             for file in one.files:
-                seconds(kit, file)
+                load(file, loader=kit.registry.plugins.hook.mashkit_load_audio)
         except MashkitError as error:
             errors.append((one.path, error))
         else:
