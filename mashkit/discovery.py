@@ -104,7 +104,7 @@ class Registered:
         OptionError
             If it has no such option, or does not accept the value.
         BrokenPlugin
-            If the target cannot be imported or is not a component of that kind.
+            If the target cannot be imported, is not a component of that kind, or has the card of another component.
         """
         kind, name = self.kind, self.info.name
         given = {option: python_number(value) for option, value in (options or {}).items()}
@@ -118,6 +118,7 @@ class Registered:
                 # attrs appends attribute, type and value to the message; only the message is for the user.
                 said = error.args[0] if error.args else type(error).__name__
                 raise OptionError(f"{kind} {name!r} does not take these options: {said}") from error
+            _require_own_card(self, component.info)
         component.origin = self.origin
         return component
 
@@ -591,13 +592,37 @@ def _import_target(registered: Registered) -> type[Component]:
             f"{info.target} of {registered.origin.distribution} is not a complete {registered.kind}",
             f"tell its authors: it lacks {', '.join(lacking)}",
         )
+    card = inspect.getattr_static(cls, "info")
+    if isinstance(card, ComponentInfo):  # a property needs an instance: Registered.make() asks it
+        _require_own_card(registered, card)
     component: type[Component] = cls
     if component.abilities is not None and (unknown := sorted(info.provides - component.abilities)):
         raise BrokenPlugin(
             f"{registered.kind} {info.name!r} of {registered.origin.distribution} provides {unknown[0]!r}",
             suggestion(unknown[0], component.abilities),
         )
+    for ability, method in sorted(component.ability_methods.items()):
+        if ability in info.provides and getattr(component, method) is getattr(INTERFACES[registered.kind], method):
+            raise BrokenPlugin(
+                f"{registered.kind} {info.name!r} of {registered.origin.distribution} provides {ability!r}, "
+                f"but {info.target} has no {method}",
+                f"tell its authors: write {method}, or leave {ability!r} out of provides",
+            )
     return component
+
+
+def _require_own_card(registered: Registered, card: ComponentInfo) -> None:
+    """Raise BrokenPlugin if a component's card is that of another one, because its results would count as the other's.
+
+    The name is in :meth:`Component.fingerprint`, and so in every cache key.
+    """
+    name, target = registered.info.name, registered.info.target
+    if card.name != name:
+        raise BrokenPlugin(
+            f"{registered.kind} {name!r} of {registered.origin.distribution}: info of {target} is the card of "
+            f"{card.name!r}",
+            f"tell its authors: set it to the card of {name!r}",
+        )
 
 
 _CARDS = (ComponentInfo, property, functools.cached_property)

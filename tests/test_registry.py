@@ -260,3 +260,51 @@ def test_kinds_are_those_of_the_interfaces() -> None:
 def test_discovering_plugins_imports_no_backend() -> None:
     backends = {"torch", "madmom", "essentia", "librosa", "pedalboard", "pyrubberband", "python_stretch", "scipy"}
     assert not _modules_after("from mashkit.registry import Registry\nRegistry()") & backends
+
+
+TWO_CARDS = """
+import attrs
+from mashkit import ComponentInfo, Score, Scorer, hookimpl
+
+def card(name, target):
+    return ComponentInfo(name=name, target="{module}:" + target, summary="s", provides=[], code_license="MIT")
+
+@hookimpl
+def mashkit_register_scorers():
+    return [card("bt3", "Bt3"), card("bt7", "Bt7")]
+
+@attrs.define(kw_only=True, eq=False)
+class Bt3(Scorer):
+    info = card("bt3", "Bt3")
+    def _score(self, mashups):
+        return [Score(0.0) for _ in mashups]
+
+@attrs.define(kw_only=True, eq=False)
+class Bt7(Bt3):
+{body}
+"""
+
+
+@pytest.mark.parametrize(
+    "body",
+    ['    info = card("bt3", "Bt3")', "    pass", '    @property\n    def info(self): return card("bt3", "Bt3")'],
+    ids=["copied", "inherited", "property"],
+)
+def test_a_class_with_the_card_of_another_component_is_refused(install: Installer, body: str) -> None:
+    module = "acme_two_cards"
+    install(module, TWO_CARDS.format(module=module, body=body))
+    registry = Registry()
+    assert registry.create("scorer", "bt3")
+    said = r"'bt7' of acme_two_cards: info of acme_two_cards:Bt7 is the card of 'bt3' \(.*set it to the card of 'bt7'\)"
+    with pytest.raises(BrokenPlugin, match=said):
+        registry.create("scorer", "bt7")
+
+
+def test_a_stretcher_that_says_it_follows_time_maps_can_do_so(install: Installer) -> None:
+    code = good("acme_maps").replace('["speed"]', '["speed", "time_map"]')
+    install("acme_maps", code)
+    registry = Registry()
+    said = r"acme_maps provides 'time_map', but acme_maps:Reverser has no _stretch_along"
+    with pytest.raises(BrokenPlugin, match=said):
+        registry.create("stretcher", "reverser")
+    assert not registry.works(registry.find("stretcher", "reverser")).ok

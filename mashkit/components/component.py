@@ -236,6 +236,8 @@ class Component(ABC):
     info: ClassVar[ComponentInfo]
     abilities: ClassVar[frozenset[str] | None] = None
     """The names that ``info.provides`` may have; None if a component of this kind may have names of its own."""
+    ability_methods: ClassVar[Mapping[str, str]] = {}
+    """Name in ``info.provides`` → method that a class of this kind must override to provide it."""
 
     origin: Origin | None = attrs.field(default=None, init=False, repr=False)
     """Set by the registry; None for an instance that was not made by a registry."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import ClassVar
 
 import attrs
@@ -64,6 +65,7 @@ class Stretcher(Component):
 
     kind: ClassVar[str] = "stretcher"
     abilities: ClassVar[frozenset[str] | None] = frozenset({"speed", "semitones", TIME_MAP})
+    ability_methods: ClassVar[Mapping[str, str]] = {TIME_MAP: "_stretch_along"}
 
     @property
     def follows_time_maps(self) -> bool:
