@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 
 import attrs
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 import mashkit as mk
@@ -76,12 +77,12 @@ def one_case_is_enough(request: pytest.FixtureRequest) -> Iterator[None]:
         FOUND.add(request.cls)
 
 
-def write_into(audio: Audio) -> None:
-    """Do what a backend in C may do: write into a buffer that numpy says is read-only."""
-    pointer = audio.samples.__array_interface__["data"][0]
+def write_into(values: npt.NDArray[Any]) -> None:
+    """Do what a backend in C, or torch.from_numpy, may do: write into a buffer that numpy says is read-only."""
     import ctypes
 
-    ctypes.c_float.from_address(pointer).value += 0.25
+    kind = ctypes.c_float if values.dtype == np.float32 else ctypes.c_double
+    kind.from_address(values.__array_interface__["data"][0]).value += 0.25
 
 
 # ------------------------------------------------------------------------------------------------------ separators
@@ -132,7 +133,7 @@ class TestHalved(OfSeparators):
 class Editing(Bands):
     def _separate(self, mix: Audio) -> StemSet:
         stems = Bands._separate(self, mix)
-        write_into(mix)
+        write_into(mix.samples)
         return stems
 
 
@@ -515,7 +516,7 @@ class TestCountingChannels(OfAnalyzers):
 @attrs.define(kw_only=True, eq=False)
 class EditingAnalyzer(Wrapped):
     def changed(self, found: Analysis, mix: Audio) -> Analysis:
-        write_into(mix)
+        write_into(mix.samples)
         return found
 
 
@@ -698,7 +699,7 @@ class TestClipping(OfStretchers):
 @attrs.define(kw_only=True, eq=False)
 class EditingStretcher(Played):
     def changed(self, made: Audio, audio: Audio) -> Audio:
-        write_into(audio)
+        write_into(audio.samples)
         return made
 
 
@@ -844,6 +845,34 @@ class OfScorers(ScorerContract):
     @classmethod
     def create(cls, **options: Any) -> Component:
         return cls.mutant(**options)
+
+
+@attrs.define(kw_only=True, eq=False)
+class EditingScorer(Loudness):
+    def one(self, mashup: Mashup) -> Score:
+        found = Loudness.one(self, mashup)
+        write_into(mashup.mix.samples)
+        return found
+
+
+@caught_by("test_input_is_not_altered")
+class TestEditingScorer(OfScorers):
+    mutant = EditingScorer
+
+
+@attrs.define(kw_only=True, eq=False)
+class EditingClips(Loudness):
+    """Writes into the clip's own stem, which other mashups use."""
+
+    def one(self, mashup: Mashup) -> Score:
+        found = Loudness.one(self, mashup)
+        write_into(mashup.source_stem(Role.HARMONIC).samples)
+        return found
+
+
+@caught_by("test_input_is_not_altered")
+class TestEditingClips(OfScorers):
+    mutant = EditingClips
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -1100,6 +1129,22 @@ class OfGenerators(GeneratorContract):
     @classmethod
     def create(cls, **options: Any) -> Component:
         return cls.mutant(**options)
+
+
+@attrs.define(kw_only=True, eq=False)
+class EditingBeats(Drawn):
+    def _plan(
+        self, clips: Sequence[Clip], *, condition: Condition, count: int, seed: int, vocal: str | None
+    ) -> Iterator[MashupPlan]:
+        beats = clips[0].analysis.beats
+        assert beats is not None
+        write_into(beats)
+        return Drawn._plan(self, clips, condition=condition, count=count, seed=seed, vocal=vocal)
+
+
+@caught_by("test_input_is_not_altered")
+class TestEditingBeats(OfGenerators):
+    mutant = EditingBeats
 
 
 @attrs.define(kw_only=True, eq=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
@@ -157,6 +158,13 @@ class GeneratorContract(ComponentContract):
             plans = list(subject.plan(clips, condition=condition, count=4, seed=1))
             assert 1 <= len(plans) <= 4
             assert {str(plan.condition) for plan in plans} == {condition}
+
+    def test_input_is_not_altered(self, subject: Generator, clips: list[Clip], conditions: list[str]) -> None:
+        given = copy.deepcopy(clips)
+        for condition in conditions:
+            plan = next(subject.plan(given, condition=condition, count=1, seed=1))
+            subject.variants(plan, by_id(given))
+        assert given == clips
 
     def test_same_seed_same_plans(self, subject: Generator, clips: list[Clip], conditions: list[str]) -> None:
         for condition in conditions:

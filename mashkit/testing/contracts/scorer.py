@@ -83,6 +83,16 @@ class ScorerContract(ComponentContract):
         # The scores of one call are on one scale, or score() raises an error. Here, calls are compared.
         assert {score.scale for mashup in mashups for score in subject.score([mashup])} == {scores[0].scale}
 
+    def test_input_is_not_altered(self, subject: Scorer, mashups: list[Mashup]) -> None:
+        mashup = mashup_of(*_shelf(mashups[0], "song", mashups[0].clips[Role.VOCAL].analysis))
+        sounds = [mashup.mix, *mashup.stems.values(), *map(mashup.source_stem, mashup.roles)]
+        before = [audio.samples.copy() for audio in sounds]
+        subject.score([mashup])
+        after = [mashup.mix, *mashup.stems.values(), *map(mashup.source_stem, mashup.roles)]
+        for audio, again, samples in zip(sounds, after, before, strict=True):
+            assert np.array_equal(audio.samples, samples)
+            assert np.array_equal(again.samples, samples)
+
     def test_same_mashups_same_scores(self, subject: Scorer, mashups: list[Mashup], scores: list[Score]) -> None:
         assert [score.value for score in subject.score(mashups)] == pytest.approx([score.value for score in scores])
 
