@@ -115,9 +115,8 @@ class Registered:
             try:
                 component = cls(**given)
             except (TypeError, ValueError) as error:
-                # attrs appends attribute, type and value to the message; only the message is for the user.
-                said = error.args[0] if error.args else type(error).__name__
-                raise OptionError(f"{kind} {name!r} does not take these options: {said}") from error
+                _check_converters(cls, name, given)
+                raise OptionError(f"{kind} {name!r} does not take these options: {_said(error)}") from error
             _require_own_card(self, component.info)
         component.origin = self.origin
         return component
@@ -645,10 +644,7 @@ def _check_values(cls: type[Component], component: str, options: Mapping[str, An
 
     Only numbers, text and choices are checked, and only options that the class does not convert.
     """
-    try:
-        hints = typing.get_type_hints(cls)
-    except Exception:  # noqa: BLE001 — annotations may use names that exist only for type checkers
-        return
+    hints = _hints(cls)
     for field in attrs.fields(cls):
         name = field.alias or field.name
         if name not in options or field.name not in hints:
@@ -659,6 +655,35 @@ def _check_values(cls: type[Component], component: str, options: Mapping[str, An
         if no_number or (field.converter is None and not _is_a(value, hints[field.name])):
             due = ("a number" if math.isnan(value) else "a finite number") if no_number else _named(hints[field.name])
             raise OptionError(f"{cls.kind} {component!r}: its option {name!r} is {value!r}", f"give {due}")
+
+
+def _check_converters(cls: type[Component], component: str, options: Mapping[str, Any]) -> None:
+    """Raise OptionError for the first option that its converter refuses, because the converter's error names none."""
+    hints = _hints(cls)
+    for field in attrs.fields(cls):
+        name = field.alias or field.name
+        if name not in options or not callable(field.converter) or isinstance(field.converter, attrs.Converter):
+            continue
+        try:
+            field.converter(options[name])
+        except (TypeError, ValueError) as error:
+            hint = hints.get(field.name)
+            raise OptionError(
+                f"{cls.kind} {component!r}: its option {name!r} is {options[name]!r}: {_said(error)}",
+                f"give {_named(hint)}" if _has_words(hint) else None,
+            ) from error
+
+
+def _said(error: Exception) -> str:
+    """Return the message of an error; attrs appends attribute, type and value to it, which users do not need."""
+    return str(error.args[0]) if error.args else type(error).__name__
+
+
+def _hints(cls: type[Component]) -> Mapping[str, Any]:
+    try:
+        return typing.get_type_hints(cls)
+    except Exception:  # noqa: BLE001 — annotations may use names that exist only for type checkers
+        return {}
 
 
 def _is_a(value: object, hint: Any) -> bool:
@@ -687,5 +712,16 @@ def _named(hint: Any) -> str:
         return " or ".join(map(repr, typing.get_args(hint)))
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         return " or ".join(_named(one) for one in typing.get_args(hint))
-    words = {bool: "true or false", int: "a whole number", float: "a number", str: "text", type(None): "null"}
-    return words.get(hint, getattr(hint, "__name__", str(hint)))
+    return _WORDS.get(hint, getattr(hint, "__name__", str(hint)))
+
+
+def _has_words(hint: Any) -> bool:
+    """Return whether :func:`_named` returns words that a user knows, and not the name of a class."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return all(map(_has_words, typing.get_args(hint)))
+    return typing.get_origin(hint) is typing.Literal or hint in _WORDS
+
+
+_WORDS: Mapping[Any, str] = {
+    bool: "true or false", int: "a whole number", float: "a number", str: "text", type(None): "null",
+}  # fmt: skip

@@ -185,6 +185,20 @@ def test_unknown_names_get_a_suggestion() -> None:
         registry.create("generator", "paper", {"max_shift": 7})
 
 
+def test_an_option_that_its_converter_refuses_is_named(install: Installer) -> None:
+    converted = """strength: float = attrs.field(default=1.0, converter=float)
+    gains: tuple = attrs.field(default=(), converter=tuple)"""
+    install("acme_converts", good("acme_converts").replace("strength: float = 1.0", converted))
+    registry = Registry()
+    assert registry.create("stretcher", "reverser", {"strength": "2.5"}).options()["strength"] == 2.5
+    with pytest.raises(
+        OptionError, match=r"'reverser': its option 'strength' is 'abc': could not .* \(give a number\)"
+    ):
+        registry.create("stretcher", "reverser", {"gains": [1], "strength": "abc"})
+    with pytest.raises(OptionError, match=r"its option 'gains' is 3: 'int' object is not iterable$"):
+        registry.create("stretcher", "reverser", {"gains": 3})
+
+
 def test_what_is_missing_is_said_without_importing(install: Installer) -> None:
     install("acme_needy", good("acme_needy", requires="['no-such-dist>=2', 'numpy<0.1']"))
     registry = Registry()
