@@ -214,7 +214,7 @@ def test_good_songs_go_through_and_bad_ones_are_listed(built: tuple[Catalog, lis
     notes = "\n".join(catalog.notes)
     assert "11025 Hz" in notes
     assert "same.flac: the same sound as" in notes
-    for stage in ("listen", "catalog"):
+    for stage in ("soundprint", "catalog"):
         done = [event.done for event in events if event.state != "started" and event.stage == stage]
         assert done == sorted(done)
         assert done
@@ -360,25 +360,25 @@ def test_separation_on_a_gpu_and_analysis_beside_it_give_the_same(
     (songs / "bad.flac").write_text("no sound")
     works: list[tuple[str, float]] = []
 
-    class Listening(LocalExecutor):
+    class Recording(LocalExecutor):
         def run(self, jobs: Iterable[Job | None]) -> Iterator[Outcome]:
-            def heard() -> Iterator[Job | None]:
+            def recorded() -> Iterator[Job | None]:
                 for job in jobs:
                     if job is not None:
                         works.append((job.work.name, job.work.gpus))
                     yield job
 
-            return super().run(heard())
+            return super().run(recorded())
 
     catalogs = []
     for needs in (0.0, 1.0):
         works.clear()
-        kit = mk.Kit(separator="on-gpu", analyzer="grid", executor=Listening(jobs=2),
+        kit = mk.Kit(separator="on-gpu", analyzer="grid", executor=Recording(jobs=2),
                      options={"separator": {"needs": needs}})  # fmt: skip
         catalogs.append(kit.catalog(songs, cache=tmp_path / str(needs)))
         assert [failure.path.name for failure in catalogs[-1].failures] == ["bad.flac"]
-    assert set(works) == {("listen", 0.0), ("analyze", 0.0), ("separate", 1.0)}
-    assert len([work for work in works if work[0] != "listen"]) == 4  # the third song is damaged, as listening finds
+    assert set(works) == {("soundprint", 0.0), ("analyze", 0.0), ("separate", 1.0)}
+    assert len([work for work in works if work[0] != "soundprint"]) == 4  # the third song is damaged
     one, other = catalogs
     # An option is part of what made a clip, so its id tells it; everything else is alike.
     assert [attrs.evolve(clip, id="") for clip in one.clips] == [attrs.evolve(clip, id="") for clip in other.clips]

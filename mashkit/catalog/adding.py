@@ -25,19 +25,19 @@ from mashkit.catalog.ingest import (
     TRUE_STEMS,
     TUNING,
     Computed,
-    Heard,
     Ingestor,
     SongFacts,
+    Soundprinted,
     Task,
     excerpts_of,
-    listen,
+    soundprint_song,
     tuning,
 )
-from mashkit.catalog.listening import Listening, PassedOver
 from mashkit.catalog.objects import SoundRef
 from mashkit.catalog.recordings import require_choice, told
 from mashkit.catalog.scanning import Found
 from mashkit.catalog.songs import Song, bytes_digest
+from mashkit.catalog.soundprints import PassedOver, SoundprintStage
 from mashkit.components import Component
 from mashkit.errors import AudioFileError, CatalogError, MashkitError, OutputError, Unforeseen, contained, said_of
 from mashkit.hookspecs import StageEvent
@@ -47,8 +47,8 @@ from mashkit.paths import absolute, exists, path_text, without_links
 from mashkit.registry import Registry
 from mashkit.types import Clip, Role
 
-LISTENING = "listen"
-"""Name of the work, and of the stage, that computes soundprints (:mod:`mashkit.catalog.listening`). It comes first."""
+SOUNDPRINT = "soundprint"
+"""Name of the work, and of the stage, that computes soundprints (:mod:`mashkit.catalog.soundprints`)."""
 PLAIN = "songs"
 """Name of the protocol that says nothing of a song but its title and licence."""
 Unusable = tuple[Path, MashkitError]
@@ -218,14 +218,14 @@ class _Run:
         self._passed: dict[Path, PassedOver] = {}  # songs left out as same recordings, not reported yet
         self._failed: set[Path] = set()
         self._decoded: dict[Path, SongFacts] = {}  # facts of the songs that were decoded in this run
-        self._listening = Listening(
+        self._soundprints = SoundprintStage(
             self._database,
             [one for one in songs if isinstance(one, Song)],
             policy=self._ingestor.policy,
             protocol=protocol,
             choice=adder._same_recording,
             among_given=adder._among_given,
-            tell=self._say_heard,
+            tell=self._say_soundprint,
         )
 
     def go(self) -> Iterator[Added]:
@@ -235,9 +235,9 @@ class _Run:
                 yield from self._flush()
                 if isinstance(task, Song):
                     try:
-                        self._listening.hear(task, self._ingestor.listen(task))
+                        self._soundprints.take_outcome(task, soundprint_song(task, self._ingestor.loader))
                     except MashkitError as error:
-                        self._listening.hear(task, error)
+                        self._soundprints.take_outcome(task, error)
                     continue
                 try:
                     outcome: Computed | MashkitError = self._ingestor.compute(task)
@@ -255,7 +255,7 @@ class _Run:
                         yield None
                         continue
                     if isinstance(task, Song):
-                        job = Job(works[LISTENING], task, str(task.path))
+                        job = Job(works[SOUNDPRINT], task, str(task.path))
                         songs[id(job)] = task
                         yield job
                         continue
@@ -266,8 +266,8 @@ class _Run:
 
             for ended in self._adder._executor.run(jobs()):
                 song = songs.pop(id(ended.job))
-                if ended.job.work.name == LISTENING:
-                    self._listening.hear(song, ended.result if ended.error is None else ended.error)
+                if ended.job.work.name == SOUNDPRINT:
+                    self._soundprints.take_outcome(song, ended.result if ended.error is None else ended.error)
                     continue
                 self._finish(song, ended.result if ended.error is None else ended.error)
                 yield from self._flush()
@@ -313,16 +313,16 @@ class _Run:
 
     def _once(self) -> Generator[Song | None, None, list[Song | Unusable]]:
         """Yield the songs that need a soundprint; return the given songs without those left out as same recordings."""
-        yield from self._listening.ask()
-        self._decoded.update(self._listening.facts)
-        self._passed = self._listening.passed_over()
-        self._report.notes += self._listening.notes
+        yield from self._soundprints.songs_to_decode()
+        self._decoded.update(self._soundprints.facts)
+        self._passed = self._soundprints.passed_over()
+        self._report.notes += self._soundprints.notes
         remaining: list[Song | Unusable] = []
         for one in self._songs:
             if not isinstance(one, Song):
                 remaining.append(one)
-            elif one.path in self._listening.errors:
-                remaining.append((one.path, self._listening.errors[one.path]))
+            elif one.path in self._soundprints.errors:
+                remaining.append((one.path, self._soundprints.errors[one.path]))
             elif one.path not in self._passed:
                 remaining.append(one)
         return remaining
@@ -333,7 +333,7 @@ class _Run:
             yield None
         left_out = self._passed
         again = {path for path, one in left_out.items() if one.used in self._failed}
-        self._passed = self._listening.passed_over_again(again, self._failed) if again else {}
+        self._passed = self._soundprints.passed_over_again(again, self._failed) if again else {}
         songs = [one for one in self._songs if isinstance(one, Song) and one.path in left_out]
         chosen = [one for one in songs if one.path in again and one.path not in self._passed]
         for song in songs:
@@ -362,7 +362,7 @@ class _Run:
 
     def _task(self, song: Song) -> Task | None:
         """Return the task for a song; None if nothing is missing, or the run has added the same sound already."""
-        digest = self._listening.digests.get(song.path) or bytes_digest(song)
+        digest = self._soundprints.digests.get(song.path) or bytes_digest(song)
         self._digests[song.path] = digest
         known = self._database.song_of_file(digest)
         header = self._headers[song.path]
@@ -490,7 +490,7 @@ class _Run:
         records: list[ClipRecord] = []
         notes: list[str] = []
         with self._database.transaction() as cursor:
-            passed = self._listening.meanwhile(cursor, sha256) if complete else None
+            passed = self._soundprints.meanwhile(cursor, sha256) if complete else None
             if passed is None:
                 number = self._database.store_facts(cursor, song, facts, protocol, self._digests[given])
                 self._database.store_results(cursor, sha256, computed.results, computed.objects)
@@ -551,8 +551,8 @@ class _Run:
         self._report.cached += added.cached
         self._say(added.path, "cached" if added.cached else "done")
 
-    def _say_heard(self, path: Path, done: int, total: int) -> None:
-        self._adder._notify(StageEvent(stage=LISTENING, item=path_text(path), state="done", done=done, total=total))
+    def _say_soundprint(self, path: Path, done: int, total: int) -> None:
+        self._adder._notify(StageEvent(stage=SOUNDPRINT, item=path_text(path), state="done", done=done, total=total))
 
     def _say(self, path: Path, state: str, message: str = "") -> None:
         self._adder._notify(
@@ -633,7 +633,7 @@ def _works(ingestor: Ingestor, registry: Registry) -> Mapping[str, Work]:
     assert analyzer is not None  # noqa: S101
     recipe = _Recipe(registry, separator, analyzer, ingestor.policy, ingestor.with_features)
     return {
-        LISTENING: Work(name=LISTENING, start=_loader, arguments=(registry,), run=_listen),
+        SOUNDPRINT: Work(name=SOUNDPRINT, start=_loader, arguments=(registry,), run=_soundprint),
         ANALYSIS: Work(name="analyze", start=_ingestor, arguments=(recipe,), run=Ingestor.compute),
         STEMS: Work(
             name="separate", start=_ingestor, arguments=(recipe,), run=Ingestor.compute, gpus=ingestor.separator.gpus
@@ -646,8 +646,8 @@ def _loader(registry: Registry) -> Callable[..., Any]:
     return hook
 
 
-def _listen(loader: Callable[..., Any], song: Song) -> Heard:
-    return listen(song, loader)
+def _soundprint(loader: Callable[..., Any], song: Song) -> Soundprinted:
+    return soundprint_song(song, loader)
 
 
 def _ingestor(recipe: _Recipe) -> Ingestor:

@@ -256,10 +256,10 @@ class MashupDB:
             source=json.loads(source),
             holds=frozenset(Role) if holds is None else frozenset(map(Role, json.loads(holds))),
         )
-        heard = {} if sound is None else json.loads(sound)
-        silent = tuple((start, end) for start, end in heard.get("silent", ()))
+        measured = {} if sound is None else json.loads(sound)
+        silent = tuple((start, end) for start, end in measured.get("silent", ()))
         facts = SongFacts(
-            sha256, rate, channels, frames, duration, tuple(json.loads(notes)), heard.get("peak"), silent, recording
+            sha256, rate, channels, frames, duration, tuple(json.loads(notes)), measured.get("peak"), silent, recording
         )
         return SongRow(song, facts, protocol)
 
@@ -391,7 +391,7 @@ class MashupDB:
             (song, PRINT_VERSION, shelved(sound).astype("<u2").tobytes(), sound.to_bytes()),
         )
 
-    def unheard(self) -> list[str]:
+    def songs_without_soundprint(self) -> list[str]:
         """Return the songs that have clips but no soundprint of the present version."""
         rows = self.rows(
             f"SELECT s.sha256 FROM songs s WHERE {_HAS_CLIPS} AND NOT EXISTS"  # noqa: S608 — ours

@@ -62,7 +62,7 @@ separator's residue of a voice is silent when the voice is, but a band plays on 
 alone", has the figures)."""
 PAUSES_S = 1.0
 """Least total length of a voice's pauses, seconds, in which harmony and percussion are measured."""
-HEARD_IN_PAUSES = 0.15
+SOUNDING_IN_PAUSES = 0.15
 """Largest share of the pauses in which harmony or percussion may sound. The residue of a separated voice sounds in 5 %
 at most, a band in 60 % at least (ours)."""
 ACTIVITY_FRAME_S = 0.1
@@ -115,7 +115,7 @@ class SongFacts:
 
 
 @attrs.frozen
-class Heard:
+class Soundprinted:
     """Facts and soundprint of a decoded song."""
 
     facts: SongFacts
@@ -339,10 +339,6 @@ class Ingestor:
         """Decode a song and return its facts; raises AudioFileError if that fails."""
         return _Decoded(song, self.loader).facts
 
-    def listen(self, song: Song) -> Heard:
-        """Decode a song and return its facts and soundprint; raises AudioFileError if that fails."""
-        return listen(song, self.loader)
-
     def compute(self, task: Task) -> Computed:
         """Compute the requested results that are still missing.
 
@@ -391,10 +387,10 @@ class Ingestor:
         return {role: stems[role] for role in Role if role in stems}
 
 
-def listen(song: Song, loader: Callable[..., Audio | None] | None = None) -> Heard:
-    """Decode a song and return its facts and soundprint; see :meth:`Ingestor.listen`."""
+def soundprint_song(song: Song, loader: Callable[..., Audio | None] | None = None) -> Soundprinted:
+    """Decode a song and return its facts and soundprint; raises AudioFileError if that fails."""
     decoded = _Decoded(song, loader)
-    return Heard(decoded.facts, soundprint(decoded.mix))
+    return Soundprinted(decoded.facts, soundprint(decoded.mix))
 
 
 class _Decoded:
@@ -519,8 +515,8 @@ def is_voice_alone(stems: Mapping[Role, Audio], mix: Audio) -> bool:
     if other < voice * 10 ** (-VOICE_ALONE_DB / 10):
         return True
     pauses = ~sounding(stems[Role.VOCAL], mix)
-    heard = sounding(rest, mix)[pauses]
-    return len(heard) * ACTIVITY_FRAME_S >= PAUSES_S and bool(np.mean(heard) <= HEARD_IN_PAUSES)
+    frames = sounding(rest, mix)[pauses]
+    return len(frames) * ACTIVITY_FRAME_S >= PAUSES_S and bool(np.mean(frames) <= SOUNDING_IN_PAUSES)
 
 
 def _features(stems: Mapping[Role, Audio], objects: dict[tuple[str, str], bytes]) -> dict[str, Any]:

@@ -1,8 +1,7 @@
 """Find songs that are the same recording as another song before separation, and leave them out.
 
 Each song is decoded and its soundprint computed (:mod:`mashkit.features.soundprint`). This takes a second or two, while
-separating takes a minute. The database stores the soundprint, so that each song is decoded for it only once. In this
-module, "hear" and "listen" mean this step.
+separating takes a minute. The database stores the soundprint, so that each song is decoded for it only once.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ import numpy.typing as npt
 
 from mashkit.catalog.database import MashupDB
 from mashkit.catalog.excerpts import ExcerptPolicy
-from mashkit.catalog.ingest import Heard, SongFacts, excerpts_of
+from mashkit.catalog.ingest import SongFacts, Soundprinted, excerpts_of
 from mashkit.catalog.recordings import Candidate, Match, Recordings, SameRecording
 from mashkit.catalog.songs import Song, bytes_digest
 from mashkit.errors import MashkitError
@@ -40,7 +39,7 @@ class PassedOver:
     used: Path
 
 
-class Listening:
+class SoundprintStage:
     """Chooses the songs of a run whose soundprint is missing, and the songs that are not used as same recordings.
 
     Parameters
@@ -100,13 +99,13 @@ class Listening:
         self._last_clip = 0  # of those that were compared
         self._done, self._total = 0, len(songs)
         self._waiting: deque[tuple[Song, str | None]] = deque()  # in the order in which the results are stored
-        self._outcomes: dict[Path, Heard | MashkitError] = {}
+        self._outcomes: dict[Path, Soundprinted | MashkitError] = {}
 
-    def hear(self, song: Song, outcome: Heard | MashkitError) -> None:
-        """Take the outcome for a song that :meth:`ask` yielded."""
+    def take_outcome(self, song: Song, outcome: Soundprinted | MashkitError) -> None:
+        """Take the outcome for a song that :meth:`songs_to_decode` yielded."""
         self._outcomes[song.path] = outcome
 
-    def ask(self) -> Iterator[Song | None]:
+    def songs_to_decode(self) -> Iterator[Song | None]:
         """Yield the songs to decode; yield None while the outcome of an earlier song is still missing."""
         if self._among_given and (self._choice == "separate" or len(self._songs) < 2):
             return  # there is nothing to compare with
@@ -138,7 +137,7 @@ class Listening:
         """Yield the songs of the database that were added without a soundprint."""
         gone = []
         given = set(map(absolute, self._songs))
-        for sha256 in self._database.unheard():
+        for sha256 in self._database.songs_without_soundprint():
             row = self._database.song(sha256)
             if row is None or absolute(row.song.path) in given:  # an older mashkit stored paths as given
                 continue
@@ -162,7 +161,7 @@ class Listening:
             outcome = self._outcomes.pop(song.path)
             if sha256 is None:
                 self._store_given(song, outcome)
-            elif isinstance(outcome, Heard) and outcome.facts.sha256 == sha256:  # else the file has changed
+            elif isinstance(outcome, Soundprinted) and outcome.facts.sha256 == sha256:  # else the file has changed
                 with self._database.transaction() as cursor:
                     self._database.store_print(cursor, sha256, outcome.sound)
                 self._new[sha256] = None
@@ -170,7 +169,7 @@ class Listening:
             if song.path not in self.errors:  # an error is reported later, when the song is added
                 self._tell(song.path, self._done, self._total)
 
-    def _store_given(self, song: Song, outcome: Heard | MashkitError) -> None:
+    def _store_given(self, song: Song, outcome: Soundprinted | MashkitError) -> None:
         try:
             if isinstance(outcome, MashkitError):
                 raise outcome
