@@ -14,11 +14,12 @@ import torch
 import mashkit as mk
 from mashkit.cli import main
 from mashkit_mashnet import checkpoint
+from mashkit_mashnet.ensemble import joined
 from mashkit_mashnet_train import store as stores
 from mashkit_mashnet_train.examples import Fold, splits
 from mashkit_mashnet_train.interval_data import IntervalData
 from mashkit_mashnet_train.store import Store
-from mashkit_mashnet_train.train_command import begin_with, initial_file, new_network
+from mashkit_mashnet_train.train_command import first_network, initial_file, new_network
 from mashkit_mashnet_train.training import arithmetic, predict
 
 
@@ -122,6 +123,8 @@ def test_weights_of_another_network_are_no_beginning(
     checkpoint.save(other, checkpoint.Checkpoint.of(new_network("premixnet", "compact", 0), variant="premixnet"))
     assert run(*command(store, tmp_path / "run", "--initial", other)) == 2
     assert "holds premixnet of preset compact, not intervalnet" in capsys.readouterr().err
+    assert run(*command(store, tmp_path / "run", "--initial", "intervalnet", "--preset", "large")) == 2
+    assert "intervalnet has no preset 'large'" in capsys.readouterr().err
     assert run(*command(store, tmp_path / "run", "--initial", tmp_path / "none")) != 0
     assert str(tmp_path / "none") in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
@@ -129,8 +132,9 @@ def test_weights_of_another_network_are_no_beginning(
 
 def test_weights_that_ship_are_called_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    network = new_network("premixnet-lsro", "rhythm", 0)
-    begun = begin_with(network, initial_file(Path("premixnet-lsro")))
+    network, begun = first_network("premixnet-lsro", None, 0, initial_file(Path("premixnet-lsro")))
+    assert begun is not None
+    assert network.preset.name == "rhythm"
     shipped = mk.Registry().create("scorer", "premixnet-lsro")
     assert hashlib.sha256(initial_file(Path("premixnet-lsro")).read_bytes()).hexdigest() in shipped.weights().values()
     for name, weight in network.state_dict().items():
@@ -138,6 +142,20 @@ def test_weights_that_ship_are_called_by_name(tmp_path: Path, monkeypatch: pytes
     # A file of that name is meant first.
     Path("premixnet-lsro").write_bytes(b"mine")
     assert initial_file(Path("premixnet-lsro")) == Path("premixnet-lsro")
+
+
+def test_an_ensemble_goes_on_to_learn(store: Store, tmp_path: Path) -> None:
+    members = [
+        checkpoint.Checkpoint.of(new_network("intervalnet", "compact", seed), variant="intervalnet") for seed in (0, 1)
+    ]
+    checkpoint.save(tmp_path / "pair.safetensors", joined(members))
+    options = ("--steps", 2, "--validate-every", 2, "--initial", tmp_path / "pair.safetensors")
+    assert run(*command(store, tmp_path / "run", *options)) == 0
+    made = checkpoint.load(tmp_path / "run" / "intervalnet.safetensors")
+    assert made.preset.name == made.training["config"]["preset"] == "compact-2"
+    for name, before in joined(members).weights.items():
+        if name.endswith("output.weight"):
+            assert not torch.equal(made.weights[name].float(), before.half().float())
 
 
 def test_a_dry_run_trains_nothing(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

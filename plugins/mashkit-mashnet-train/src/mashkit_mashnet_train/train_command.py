@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mashkit_mashnet_train.training import TrainingConfig, TrainingResult
 
 DONE = 0
+DEFAULT_PRESET = "compact"
 SUMMARY = "Train a network that scores mashups, or go on training it, and calibrate it."
 REPORT = "report.json"
 """The file in a run's folder that holds its results."""
@@ -52,7 +53,7 @@ def _configure(made: argparse.ArgumentParser) -> None:
         help="how often vocals are of each --data, such as 7,3; default: as often as it has clips",
     )  # fmt: skip
     made.add_argument("--variant", required=True, metavar="NAME", help="what to train, such as premixnet-lsro")
-    made.add_argument("--preset", default="compact", metavar="NAME", help="its size; default: %(default)s")
+    made.add_argument("--preset", metavar="NAME", help="its size; default: that of --initial, else compact")
     made.add_argument(
         "--initial", type=Path, metavar="CHECKPOINT",
         help="begin with the weights of this file, or of the variant of this name as it ships; default: random weights",
@@ -138,12 +139,11 @@ def _run(arguments: argparse.Namespace) -> int:
     from mashkit_mashnet_train.training_data import training_data
 
     unlabelled: Unlabelled = arguments.unlabelled or ("lsro" if arguments.variant.endswith("-lsro") else "drop")
-    network = new_network(arguments.variant, arguments.preset, arguments.seed)
     begun = None if arguments.initial is None else initial_file(arguments.initial)
-    initial = None if begun is None else begin_with(network, begun)
+    network, initial = first_network(arguments.variant, arguments.preset, arguments.seed, begun)
     config = TrainingConfig(
         variant=arguments.variant,
-        preset=arguments.preset,
+        preset=network.preset.name,
         initial=None if begun is None else file_sha256(begun),
         steps=arguments.steps,
         learning_rate=arguments.learning_rate,
@@ -219,13 +219,13 @@ def _say_what_would_be_trained(network: Network, data: TrainingData, arguments: 
     return DONE
 
 
-def new_network(variant: str, preset: str, seed: int) -> Network:
+def new_network(variant: str, preset: str | Preset, seed: int) -> Network:
     """Return a network with the initial weights for a seed.
 
     Raises
     ------
     UsageError
-        If the variant or the preset does not exist.
+        If the variant, or a preset of this name, does not exist.
     """
     import torch
 
@@ -235,11 +235,13 @@ def new_network(variant: str, preset: str, seed: int) -> Network:
     if variant not in VARIANTS:
         raise UsageError(f"no variant is called {variant!r}", f"there are {', '.join(VARIANTS)}")
     made = architecture(VARIANTS[variant])
-    presets: Mapping[str, Preset] = sys.modules[made.__module__].PRESETS
-    if preset not in presets:
-        raise UsageError(f"{variant} has no preset {preset!r}", f"it has {', '.join(presets)}")
+    if isinstance(preset, str):
+        presets: Mapping[str, Preset] = sys.modules[made.__module__].PRESETS
+        if preset not in presets:
+            raise UsageError(f"{variant} has no preset {preset!r}", f"it has {', '.join(presets)}")
+        preset = presets[preset]
     torch.manual_seed(seed)
-    return made(presets[preset])
+    return made(preset)
 
 
 def initial_file(given: Path) -> Path:
@@ -250,28 +252,34 @@ def initial_file(given: Path) -> Path:
     return shipped(str(given)) if str(given) in VARIANTS and not given.exists() else given
 
 
-def begin_with(network: Network, path: Path) -> Checkpoint:
-    """Give a network the weights of a checkpoint, whose calibration is left behind, and return the checkpoint.
+def first_network(variant: str, preset: str | None, seed: int, begun: Path | None) -> tuple[Network, Checkpoint | None]:
+    """Return the network of the first step, and the checkpoint ``begun`` that has its weights.
+
+    The checkpoint also decides the size, unless ``preset`` names another. Its calibration is left behind.
 
     Raises
     ------
     CheckpointError
-        If the file is not a checkpoint.
+        If the file is no checkpoint.
     UsageError
-        If it holds another architecture or size.
+        If the variant or the preset does not exist, or the checkpoint holds another architecture or size.
     """
     from mashkit.errors import UsageError
-    from mashkit_mashnet.checkpoint import load
+    from mashkit_mashnet.checkpoint import VARIANTS, load
 
-    found = load(path)
-    if (found.architecture, found.preset) != (network.architecture, network.preset):
+    if begun is None:
+        return new_network(variant, preset or DEFAULT_PRESET, seed), None
+    found = load(begun)
+    same = found.architecture == VARIANTS.get(variant) and preset in (None, found.preset.name)
+    network = new_network(variant, found.preset if same else preset or DEFAULT_PRESET, seed)
+    if not same:
         raise UsageError(
-            f"{path} holds {found.architecture} of preset {found.preset.name}, not {network.architecture} of preset "
+            f"{begun} holds {found.architecture} of preset {found.preset.name}, not {network.architecture} of preset "
             f"{network.preset.name}",
             "give the --variant and --preset of the checkpoint",
         )
     network.load_state_dict(dict(found.weights))
-    return found
+    return network, found
 
 
 def heard_before(initial: Checkpoint | None, data: GroupBatches | ExampleBatches) -> dict[str, list[str]]:

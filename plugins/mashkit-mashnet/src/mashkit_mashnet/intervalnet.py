@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from mashkit_mashnet.frontend import FrontEnd
 from mashkit_mashnet.intervals import BAR, ONSET_CHANNELS, ONSET_PARTS
-from mashkit_mashnet.networks import Network, Preset
+from mashkit_mashnet.networks import Network, Preset, positive
 from mashkit_mashnet.pitches import PITCH_CLASSES
 from mashkit_mashnet.stem_features import WIDE
 
@@ -43,12 +43,15 @@ class IntervalPreset(Preset):
         Number of features of each beat of each stem.
     gate : float
         Level, relative to the stem's own, at which a moment counts half.
+    members : int
+        Number of networks of this size whose logits are averaged (:func:`joined`), ≥ 1.
     """
 
     front_end: FrontEnd = WIDE
     templates: int
     rhythm: int
     gate: float
+    members: int = attrs.field(default=1, validator=positive)
 
 
 COMPACT = IntervalPreset(name="compact", block_filters=96, features=96, templates=16, rhythm=48, gate=0.1)
@@ -56,6 +59,9 @@ COMPACT = IntervalPreset(name="compact", block_filters=96, features=96, template
 
 class IntervalNet(Network):
     """Scores the pitches and onsets of three stems on the vocal's beats.
+
+    With several members, the logits are the mean over as many networks. Those after the first are in ``others``, so
+    that the weights of a single network have the same names as before.
 
     Parameters
     ----------
@@ -89,6 +95,8 @@ class IntervalNet(Network):
         self.dropout = nn.Dropout(0.2)
         self.hidden = nn.Linear(2 * width + width + len(PAIRS) * 4 * width + 3, preset.features)
         self.output = nn.Linear(preset.features, 2)
+        alone = attrs.evolve(preset, members=1)
+        self.others = nn.ModuleList(IntervalNet(alone) for _ in range(preset.members - 1))
 
     def forward(self, pitches: Tensor, onsets: Tensor, positions: Tensor, roles: Tensor) -> Tensor:
         """Return logits of shape (examples, 2); class 1 is good.
@@ -102,6 +110,10 @@ class IntervalNet(Network):
         roles : Tensor of bool, shape (examples, 3)
             True for each stem that counts.
         """
+        own = self._logits(pitches, onsets, positions, roles)
+        return torch.stack([own, *(other(pitches, onsets, positions, roles) for other in self.others)]).mean(dim=0)
+
+    def _logits(self, pitches: Tensor, onsets: Tensor, positions: Tensor, roles: Tensor) -> Tensor:
         count = len(pitches)
         both = (roles[:, 0] & roles[:, 1])[:, None].to(pitches)
         found = [both * part for part in self._harmony(pitches)]

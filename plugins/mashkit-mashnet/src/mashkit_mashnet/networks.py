@@ -42,7 +42,8 @@ def _numbers(values: Any) -> tuple[int, ...]:
     return tuple(values)
 
 
-def _positive(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+def positive(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    """Validate a field of a preset: one or several whole numbers above 0."""
     numbers = value if isinstance(value, tuple) else (value,)
     if not all(type(number) is int and number > 0 for number in numbers):
         raise OptionError(f"a network's {attribute.name} is {value!r}", "give whole numbers above 0")
@@ -63,8 +64,8 @@ class Preset:
     """
 
     name: str
-    block_filters: int = attrs.field(validator=_positive)
-    features: int = attrs.field(validator=_positive)
+    block_filters: int = attrs.field(validator=positive)
+    features: int = attrs.field(validator=positive)
     front_end: FrontEnd
 
     @property
@@ -96,9 +97,9 @@ class MixPreset(Preset):
         Its stride in time; by default the same. A stride of 2 in both divides the cost by 4.
     """
 
-    filters: tuple[int, ...] = attrs.field(converter=_numbers, validator=_positive)
-    stride: int = attrs.field(default=1, validator=_positive)
-    time_stride: int | None = attrs.field(default=None, validator=attrs.validators.optional(_positive))
+    filters: tuple[int, ...] = attrs.field(converter=_numbers, validator=positive)
+    stride: int = attrs.field(default=1, validator=positive)
+    time_stride: int | None = attrs.field(default=None, validator=attrs.validators.optional(positive))
 
     def __attrs_post_init__(self) -> None:
         if len(self.filters) != 4:
