@@ -317,6 +317,25 @@ def test_a_part_has_the_fades_of_the_whole(sources: Sources, made: tuple[Path, P
         assert np.abs(part - gain * due).max() < 5e-4
 
 
+@pytest.mark.parametrize("edge", [-0.01, 0.0, 4.0, EXCERPT_S - 0.01, EXCERPT_S + 0.01])
+@pytest.mark.parametrize("begins", [True, False])
+def test_a_part_has_the_edges_of_the_whole(
+    sources: Sources, made: tuple[Path, Path], edge: float, begins: bool
+) -> None:
+    plan = next(iter(read_output(made[1]).candidates.values())).plan
+    vocal = plan.layer(Role.VOCAL)
+    span = Span(8.0, 8.0 + EXCERPT_S)
+    lasts = sources.stem(vocal.clip_id, Role.VOCAL).duration
+    moved_to = span.start + edge - (0.0 if begins else lasts)
+    plan = attrs.evolve(plan, layers=[attrs.evolve(vocal, offset_s=moved_to)])
+    made_of = Sounds(sources, kit().stretcher)
+    part, whole = (sounding(one[Role.VOCAL]) for one in (made_of.part(plan, span), made_of.whole(plan)))
+    due = whole[round(span.start * 44_100) :][: len(part)]
+    power = np.vdot(due, due)
+    gain = np.vdot(part, due) / power if power else 0.0
+    assert np.abs(part - gain * due).max() < 5e-4
+
+
 def test_a_stretcher_without_time_maps_plays_and_exports_too(
     out: Path, made: tuple[Path, Path], tmp_path: Path
 ) -> None:

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import mashkit as mk
+from mashkit.audio.mixing import SHORTEST_FADE_S
 from mashkit.builtin.paper import PaperGenerator
-from mashkit.builtin.placement import MOST_BARS, SHORTEST_FADE_S, BeatsOfClips, Fit, Placer
+from mashkit.builtin.placement import MOST_BARS, BeatsOfClips, Fit, Placer
 from mashkit.conditions import TEMPO_CLASH
 from mashkit.errors import GenerationError, OptionError, UsageError
 from mashkit.testing import GeneratorContract

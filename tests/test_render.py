@@ -191,6 +191,42 @@ def test_gains_and_offsets_are_the_layers(stretcher: CountingStretcher) -> None:
     assert np.abs(stems[Role.PERCUSSION].samples[:, :later]).max() == 0
 
 
+class Tone(ClickSource):
+    """Clips whose every stem is a tone from the first frame to the last."""
+
+    def stem(self, clip_id: str, role: Role) -> Audio:
+        time = np.arange(round(self.seconds * 44_100)) / 44_100
+        return Audio((self.gain * np.cos(2 * np.pi * 220 * time)).astype(np.float32)[None], 44_100)
+
+
+@pytest.mark.parametrize(("offset_s", "begins", "ends"), [(2.5, 2.5, 12.5), (-4.0, 0.0, 6.0), (11.99, 11.99, 15.0)])
+def test_a_layer_that_begins_or_ends_inside_the_mashup_does_not_click(
+    stretcher: CountingStretcher, offset_s: float, begins: float, ends: float
+) -> None:
+    source = Tone({"a": 120.0}, seconds=10.0, gain=0.2)
+    layers = [Layer(role=Role.VOCAL, clip_id="a"), Layer(role=Role.HARMONIC, clip_id="a", offset_s=offset_s)]
+    plan = MashupPlan(condition="original", layers=layers, duration_s=15.0, seed=0)
+    mashup = Renderer(source, stretcher).mashup(plan)
+    heard, hard = mashup.stems[Role.HARMONIC].samples[0], mashup.layer_audio(Role.HARMONIC).samples[0]
+    first, last = round(begins * 44_100), round(ends * 44_100)
+    fade = round(mixing.SHORTEST_FADE_S * 44_100)
+    inner = slice(first + fade * (first > 0), last - fade * (last < len(heard)))
+    assert np.array_equal(heard[inner], hard[inner])
+    assert np.abs(heard[:first]).max(initial=0) == np.abs(heard[last:]).max(initial=0) == 0
+    wave = 0.2 * 2 * np.pi * 220 / 44_100  # the largest step of the tone itself
+    assert np.abs(np.diff(heard)).max() < 1.1 * wave < 0.1 < np.abs(np.diff(hard)).max()
+
+
+@pytest.mark.parametrize("condition", list(Condition))
+def test_no_edge_of_a_drawn_plan_lies_inside_the_mashup(condition: Condition) -> None:
+    source = SyntheticSource([(Key(0, "major"), 118.0), (Key(2, "major"), 127.0), (Key(6, "major"), 93.0)], bars=16)
+    for plan in Kit().generator.plan(source.clips, condition=condition, count=3, seed=1):
+        layers = [attrs.evolve(layer, gain_db=-30.0) for layer in plan.layers]  # so that nothing lowers the mix
+        mashup = Renderer(source, Turntable()).mashup(attrs.evolve(plan, layers=layers, mixing=Mixing()))
+        for role in mashup.roles:
+            assert np.array_equal(mashup.stems[role].samples, mashup.layer_audio(role).samples)
+
+
 def test_nothing_is_stretched_before_it_is_heard_and_then_once(stretcher: CountingStretcher) -> None:
     source = ClickSource({"a": 120.0, "b": 104.0, "c": 131.0})
     renderer = Renderer(source, stretcher)

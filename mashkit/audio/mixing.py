@@ -17,6 +17,12 @@ import numpy.typing as npt
 
 from mashkit.types import Mixing, Role, Samples, frozen_mapping
 
+SHORTEST_FADE_S = 0.02
+"""Length of the shortest fade, seconds. It prevents a click where something begins or ends in the middle of a sound."""
+AT_THE_END_S = 0.001
+"""A layer that begins or ends this near to an end of the mashup reaches it, seconds, because offsets and lengths of
+stretched sound are rounded to frames."""
+
 PEAK_CEILING_DB = -1.0
 """Highest peak of a mix or stem, dBFS, from EBU R 128, because lossy encoders raise peaks."""
 
@@ -109,9 +115,35 @@ def mix(layers: Mapping[Role, Samples], sample_rate: int, mixing: Mixing) -> Mix
 
 def fades(frames: int, sample_rate: int, mixing: Mixing) -> Gain:
     """Return the gain of the fades of a mashup, shape (frames,): raised cosines, each at most half the mashup long."""
+    return _faded(frames, round(mixing.fade_in_s * sample_rate), round(mixing.fade_out_s * sample_rate))
+
+
+def soften_edges(placed: Samples, first: int, last: int, sample_rate: int) -> None:
+    """Fade a placed layer in and out where it begins or ends inside the mashup, because a hard cut is heard as a click.
+
+    The fades are raised cosines of :data:`SHORTEST_FADE_S` at most. A layer that reaches the ends of the mashup keeps
+    its samples: :class:`mashkit.types.Mixing` defines the fades there.
+
+    Parameters
+    ----------
+    placed : array
+        The layer with silence around it, shape (channels, frames). This function writes into it.
+    first, last : int
+        The layer sounds from frame ``first`` to before frame ``last``.
+    sample_rate : int
+        Hz.
+    """
+    nearest, count = AT_THE_END_S * sample_rate, round(SHORTEST_FADE_S * sample_rate)
+    begins, ends = first > nearest, placed.shape[1] - last > nearest
+    if first < last and (begins or ends):
+        placed[:, first:last] *= _faded(last - first, begins * count, ends * count)
+
+
+def _faded(frames: int, first: int, last: int) -> Gain:
+    """Return a gain that rises over ``first`` frames and falls over the ``last``, each at most half of all frames."""
     gain = np.ones(frames, np.float32)
-    for seconds, part in ((mixing.fade_in_s, gain), (mixing.fade_out_s, gain[::-1])):
-        count = min(round(seconds * sample_rate), frames // 2)
+    for wanted, part in ((first, gain), (last, gain[::-1])):
+        count = min(wanted, frames // 2)
         part[:count] = 0.5 - 0.5 * np.cos(np.pi * (np.arange(count) + 0.5) / count)
     return gain
 

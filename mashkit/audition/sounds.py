@@ -19,7 +19,7 @@ import attrs
 import numpy as np
 import soundfile
 
-from mashkit.audio.mixing import fades
+from mashkit.audio.mixing import SHORTEST_FADE_S, fades
 from mashkit.errors import MashkitError
 from mashkit.interfaces import Stretcher
 from mashkit.mashup import ClipSource
@@ -209,10 +209,13 @@ class Sounds:
             return self._kept.get((plan.id, span), lambda: self._rendered_part(plan, span))
 
     def _rendered_part(self, plan: MashupPlan, span: Span) -> Mapping[Role, bytes]:
-        part = self._cuts.part(self._playable(plan), span, stretched=self._renderer.has_stretched)
+        # The fade of a layer that begins just before the span, or ends just after it, reaches into the span. It is
+        # twice as wide, because a fade takes at most half of the part of a layer that sounds.
+        wide = Span(max(span.start - 2 * SHORTEST_FADE_S, 0.0), min(span.end + 2 * SHORTEST_FADE_S, plan.duration_s))
+        part = self._cuts.part(self._playable(plan), wide, stretched=self._renderer.has_stretched)
         with concurrent.futures.ThreadPoolExecutor(len(part.layers)) as pool:  # the renderer keeps what they stretch
             list(pool.map(self._renderer.stretched, part.layers))
-        return _encoded(_faded(self._renderer.render(part).stems, plan, span))
+        return _encoded(_faded(self._renderer.render(part).stems, plan, wide, span))
 
     def whole(self, plan: MashupPlan) -> Mapping[Role, bytes]:
         """Return the stems of a whole mashup as WAV, by role; raises as :meth:`part` does.
@@ -239,14 +242,18 @@ class Sounds:
             self._wanted.append(plan.id)
 
 
-def _faded(stems: Mapping[Role, Audio], plan: MashupPlan, span: Span) -> dict[Role, Audio]:
-    """Return the stems of a part with the fades of the whole, which may reach into the part."""
+def _faded(stems: Mapping[Role, Audio], plan: MashupPlan, rendered: Span, span: Span) -> dict[Role, Audio]:
+    """Return what sounds in a span, cut from the stems of a part around it, with the fades of the whole."""
     faded = {}
     for role, stem in stems.items():
-        whole = fades(round(plan.duration_s * stem.sample_rate), stem.sample_rate, plan.mixing)
-        # Rounding may make the part a frame longer than what is left of the whole.
-        first = min(round(span.start * stem.sample_rate), len(whole) - stem.frames)
-        faded[role] = Audio(stem.samples * whole[first : first + stem.frames], stem.sample_rate)
+        rate = stem.sample_rate
+        whole = fades(round(plan.duration_s * rate), rate, plan.mixing)
+        frames = round((span.end - span.start) * rate)
+        # Rounding may make the span a frame longer than what is left of the part or of the whole.
+        skipped = min(round((span.start - rendered.start) * rate), stem.frames - frames)
+        first = min(round(span.start * rate), len(whole) - frames)
+        samples = stem.samples[:, skipped : skipped + frames] * whole[first : first + frames]
+        faded[role] = Audio(samples, rate)
     return faded
 
 

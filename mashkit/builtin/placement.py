@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 import attrs
 
+from mashkit.audio.mixing import SHORTEST_FADE_S
 from mashkit.errors import TimeMapError
 from mashkit.rendering.cache import Recent
 from mashkit.timing.beatmap import BeatGrid, BeatsDistrusted, ClipGrid, beat_grid, beat_map
@@ -21,8 +22,6 @@ from mashkit.types.timemap import TimeMap
 
 LEAD_IN_BARS = 4
 """Bars of backing before the vocal's entry, if the vocal clip starts in silence: an introduction of one phrase."""
-SHORTEST_FADE_S = 0.02
-"""Length of the shortest fade, seconds. It prevents a click where a mashup begins or ends in the middle of a sound."""
 START_SLACK = 0.25
 """Part of a beat by which a bar line may come before the start of a mashup and still be its first (ours)."""
 MOST_BARS = 64

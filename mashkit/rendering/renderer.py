@@ -1,7 +1,8 @@
 """Render plans: stretch the layers, place them, apply their gains, and mix them, when the sound is first read.
 
 The vocal is never stretched: its layer has speed 1 and no shift, so its samples are copied. Every stem has exactly the
-plan's length. :mod:`mashkit.audio.mixing` mixes the layers by the options in the plan. No sample is ever clipped.
+plan's length. :mod:`mashkit.audio.mixing` mixes the layers by the options in the plan, and fades layers that begin or
+end inside the mashup. No sample is ever clipped.
 """
 
 from __future__ import annotations
@@ -114,8 +115,11 @@ class Renderer:
         return rendering
 
     def _render(self, plan: MashupPlan) -> Rendering:
-        placed = {layer.role: self.placed(layer, plan.duration_s) for layer in plan.layers}
         (rate,) = {self.source.clip(layer.clip_id).sample_rate for layer in plan.layers}
+        placed = {}
+        for layer in plan.layers:
+            placed[layer.role], first, last = self._place(layer, plan.duration_s)
+            mixing.soften_edges(placed[layer.role], first, last, rate)
         mixed = mixing.mix(placed, rate, plan.mixing)
         stems = {role: as_audio(samples, rate) for role, samples in mixed.stems.items()}
         return Rendering(stems, as_audio(mixed.mix, rate), mixed.gain_db, mixed.limited_db)
@@ -151,7 +155,14 @@ class Renderer:
         return key is None or key in self._layers
 
     def placed(self, layer: Layer, duration_s: float) -> Samples:
-        """Return the layer, with its gain, on a time line of ``duration_s`` seconds, with silence around the stem."""
+        """Return the layer, with its gain, on a time line of ``duration_s`` seconds, with silence around the stem.
+
+        The stem begins and ends there as it is: mixing fades the edges inside the mashup.
+        """
+        return self._place(layer, duration_s)[0]
+
+    def _place(self, layer: Layer, duration_s: float) -> tuple[Samples, int, int]:
+        """Return the layer as :meth:`placed` does, and the frames from which and before which the stem sounds."""
         audio = self.stretched(layer)
         frames = round(duration_s * audio.sample_rate)
         start = round(layer.offset_s * audio.sample_rate)
@@ -160,7 +171,7 @@ class Renderer:
         if first < last:
             gain = np.float32(10 ** (layer.gain_db / 20))
             np.multiply(audio.samples[:, first - start : last - start], gain, out=placed[:, first:last])
-        return placed
+        return placed, first, last
 
     def save(self, mashup: Mashup, folder: Path) -> None:
         """Write mix, stems and record: see :meth:`Mashup.save`."""
