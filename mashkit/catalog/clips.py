@@ -116,7 +116,7 @@ def clips_of(
         alone = is_alone(results[keys.stems(song, facts, excerpt)])
         found.append(Analysis() if key is None or alone else Analysis.from_dict(results[key]))
     notes += require_fit(song, excerpts, found)
-    if song.known is not None and song.known.beats is not None and not (song.trusted or keys.hears_beats):
+    if song.known is not None and song.known.beats is not None and not (song.trusted or keys.estimates_beats):
         notes.append(
             f"{path_text(song.path)}: its labels were not compared with the sound, because the analyzer finds no beats"
         )
@@ -125,10 +125,10 @@ def clips_of(
     trusted = {LABELS_TRUSTED} if song.trusted else set()
     for excerpt, analysis in zip(excerpts, analyses, strict=True):
         parts = results[keys.stems(song, facts, excerpt)]
-        heard = results.get(keys.tuning(song, facts, excerpt))
-        if heard is not None:
+        tuning = results.get(keys.tuning(song, facts, excerpt))
+        if tuning is not None:
             # The tuning is more exact from the harmonic stem than from the mix, whose estimate stays as a fallback.
-            analysis = tuned(analysis, Tuning(**heard))
+            analysis = tuned(analysis, Tuning(**tuning))
         said = dict(edits.get(excerpt.start, {}))
         if "downbeat" in said:
             said["downbeat"] -= excerpt.start
@@ -175,9 +175,9 @@ def _labelled(song: Song, excerpt: Excerpt, found: Analysis) -> Analysis:
     tempo = known.tempo
     if tempo is not None and known.beats is None:
         found = _at_labelled_tempo(found, tempo, excerpt.duration)
-    if known.beats is not None and (heard := tempo_of_beats(known.beats)) is not None:
+    if known.beats is not None and (counted := tempo_of_beats(known.beats)) is not None:
         # A labelled tempo of half or double is a way of counting; mashups follow the beats, so their tempo counts.
-        tempo = tempo if tempo is not None and _factor(tempo, heard) == 1 else heard
+        tempo = tempo if tempo is not None and _factor(tempo, counted) == 1 else counted
     said: dict[str, Any] = {"key": known.key, "tempo": tempo, "beats": known.beats}
     changed = {name: value for name, value in said.items() if value is not None}
     if known.beats is not None:  # labelled downbeats are some of the labelled beats, or unknown
@@ -189,9 +189,9 @@ def _labelled(song: Song, excerpt: Excerpt, found: Analysis) -> Analysis:
     return attrs.evolve(found, **changed, confidence=confidence)
 
 
-def _factor(labelled: float, heard: float) -> float | None:
+def _factor(labelled: float, counted: float) -> float | None:
     """Return the factor of a labelled tempo over the tempo of beats: 1, one of :data:`TEMPO_FACTORS`, or None."""
-    return next((one for one in (1.0, *TEMPO_FACTORS) if abs(labelled / heard / one - 1) <= NEAR), None)
+    return next((one for one in (1.0, *TEMPO_FACTORS) if abs(labelled / counted / one - 1) <= NEAR), None)
 
 
 def _at_labelled_tempo(found: Analysis, tempo: float, duration_s: float) -> Analysis:
@@ -199,13 +199,13 @@ def _at_labelled_tempo(found: Analysis, tempo: float, duration_s: float) -> Anal
 
     Beats that have this tempo already stay, because they follow the playing, and evenly spaced beats do not.
     """
-    heard = _heard_tempo(found)
-    if heard is None or abs(heard / tempo - 1) <= NEAR:
+    estimated = _estimated_tempo(found)
+    if estimated is None or abs(estimated / tempo - 1) <= NEAR:
         return found
     return edited(found, {"tempo": tempo}, duration_s)
 
 
-def _heard_tempo(found: Analysis) -> float | None:
+def _estimated_tempo(found: Analysis) -> float | None:
     return found.tempo if found.beats is None else tempo_of_beats(found.beats)
 
 
@@ -287,27 +287,30 @@ def require_fit(song: Song, excerpts: Sequence[Excerpt], found: Sequence[Analysi
 def _count_note(song: Song, beats: Times, found: Sequence[Analysis]) -> list[str]:
     """Return a note if an analyzer counts half or twice as many beats as labelled, or two thirds, in all of a song."""
     kept = tempo_of_beats(beats)
-    heard = [tempo for one in found if (tempo := _heard_tempo(one)) is not None]
-    if kept is None or not heard or any(_factor(kept, tempo) in (1.0, None) for tempo in heard):
+    estimated = [tempo for one in found if (tempo := _estimated_tempo(one)) is not None]
+    if kept is None or not estimated or any(_factor(kept, tempo) in (1.0, None) for tempo in estimated):
         return []
     return [
         f"{path_text(song.path)}: its labels have {kept:.1f} beats a minute, but the analyzer finds "
-        f"{' and '.join(f'{one:.1f}' for one in heard)}; if mashups have it at half or twice the speed, label "
+        f"{' and '.join(f'{one:.1f}' for one in estimated)}; if mashups have it at half or twice the speed, label "
         "every beat, or every other one"
     ]
 
 
 def _key_note(song: Song, key: Key, found: Sequence[Analysis]) -> list[str]:
     """Return a note if an analyzer is sure of a key of other notes than the labelled one, in all of a song."""
-    heard = {one.key for one in found}
+    estimated = {one.key for one in found}
     sure = all(one.confidence.get("key", 0.0) >= SURE_OF_KEY for one in found)
-    if len(heard) != 1 or not sure or (other := heard.pop()) is None or key.semitones_to(other) == 0:
+    if len(estimated) != 1 or not sure or (other := estimated.pop()) is None or key.semitones_to(other) == 0:
         return []
     return [f"{path_text(song.path)}: its label is {key}, but the analyzer finds {other} throughout; the label is used"]
 
 
 def _bars_apart(labelled: Analysis, found: Analysis) -> str | None:
-    """Return in what labelled bars differ from heard ones that are to be believed, in words; None if in nothing."""
+    """Return, as text, how the labelled bars differ from the estimated bars.
+
+    None if they agree, or if the estimated bars are doubtful.
+    """
     bars, lines = labelled.downbeats, found.downbeats
     if bars is None or lines is None or len(lines) < 2 or metre.doubt(found) is not None:
         return None
@@ -325,13 +328,13 @@ def _bars_apart(labelled: Analysis, found: Analysis) -> str | None:
 
 def _fit_of_tempo(song: Song, tempo: float, found: Sequence[Analysis]) -> list[str]:
     """Compare a labelled tempo with the estimated tempi, for labels without beats."""
-    heard = [one for one in map(_heard_tempo, found) if one is not None]
-    factors = [_factor(tempo, one) for one in heard]
-    if heard and 2 * sum(factor is None for factor in factors) > len(factors):
+    estimated = [one for one in map(_estimated_tempo, found) if one is not None]
+    factors = [_factor(tempo, one) for one in estimated]
+    if estimated and 2 * sum(factor is None for factor in factors) > len(factors):
         raise AudioFileError(
             song.path,
             f"its labels give {tempo:.1f} BPM, but the analyzer finds "
-            f"{' and '.join(f'{one:.1f}' for one in heard)} BPM: the labels do not fit the audio",
+            f"{' and '.join(f'{one:.1f}' for one in estimated)} BPM: the labels do not fit the audio",
             f"correct the tempo; {_TRUST}",
         )
     return []

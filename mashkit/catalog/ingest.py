@@ -168,14 +168,14 @@ class Keys:
         Fingerprints of the two components.
     sample_rate : int
         Sample rate of the clips, Hz.
-    hears_beats : bool
+    estimates_beats : bool
         Whether the analyzer estimates beats, so that labelled beats can be compared with them.
     """
 
     separator: str
     analyzer: str
     sample_rate: int = SAMPLE_RATE
-    hears_beats: bool = True
+    estimates_beats: bool = True
 
     def analysis(self, song: Song, facts: SongFacts, excerpt: Excerpt) -> str | None:
         """Return the key of an excerpt's analysis; None if the labels are complete and not compared with the sound."""
@@ -218,8 +218,8 @@ class Keys:
         The analyzer is used even if the labels are complete, because labelled beats are compared with its beats. It is
         not used then if it estimates no beats, if a person vouches for the labels, or for a lone vocal.
         """
-        compares = song.holds != {Role.VOCAL} and self.hears_beats and not song.trusted
-        return LABELS if is_analysed(song) and not compares else self.analyzer
+        compares = song.holds != {Role.VOCAL} and self.estimates_beats and not song.trusted
+        return LABELS if needs_no_analysis(song) and not compares else self.analyzer
 
     def _key(self, kind: str, song: str, excerpt: Excerpt, *depends_on: object) -> str:
         whole = [kind, song, self.sample_rate, excerpt.start, excerpt.duration, *depends_on]
@@ -233,7 +233,7 @@ def true_roles(song: Song) -> frozenset[Role]:
     return frozenset(role for role, names in ROLE_STEMS.items() if any(name in song.stems for name in names))
 
 
-def is_analysed(song: Song) -> bool:
+def needs_no_analysis(song: Song) -> bool:
     """Return whether no analysis is needed, because the labels are complete or the song is a lone vocal.
 
     An analyzer could only guess key, tempo and bars of a lone vocal, because no instrument plays them.
@@ -317,8 +317,8 @@ class Ingestor:
         self.with_features = with_features
         self.loader = loader
         # The fingerprints are computed once for all songs, because hashing weights takes time.
-        hears_beats = "beats" in analyzer.info.provides
-        self.keys = Keys(separator.fingerprint(), analyzer.fingerprint(), hears_beats=hears_beats)
+        estimates_beats = "beats" in analyzer.info.provides
+        self.keys = Keys(separator.fingerprint(), analyzer.fingerprint(), estimates_beats=estimates_beats)
 
     def missing(self, song: Song, facts: SongFacts, known: frozenset[str]) -> frozenset[str]:
         """Return the kinds of results that are still missing; raises AudioFileError as :func:`excerpts_of` does."""

@@ -70,11 +70,11 @@ def synchrony_note(song: Song, mix: Audio, stems: Sequence[Audio]) -> str | None
     AudioFileError
         If a stem is found in the mix, but begins earlier or later there.
     """
-    unheard = []
+    not_found = []
     for name, stem in zip(sorted(song.stems), stems, strict=True):
         late = delay(stem, mix)
         if late is None:
-            unheard.append(name)
+            not_found.append(name)
         elif abs(late) > TOLERANCE_S:
             raise AudioFileError(
                 song.stems[name],
@@ -82,7 +82,7 @@ def synchrony_note(song: Song, mix: Audio, stems: Sequence[Audio]) -> str | None
                 "must begin together",
                 f"{'put as much silence before it' if late > 0 else 'cut as much off its beginning'}",
             )
-    if not unheard:
+    if not not_found:
         return None
-    unsure = "not heard in it, so that their common beginning cannot be checked"
-    return f"{', '.join(unheard)} {unsure}"
+    unsure = "not found in it, so that their common beginning cannot be checked"
+    return f"{', '.join(not_found)} {unsure}"

@@ -76,7 +76,7 @@ def edit(
     )
     row = database.song(song)
     assert row is not None  # noqa: S101 — a clip's song is a foreign key
-    keys = Keys(record.separator, record.analyzer, hears_beats=record.analyzer != LABELS)
+    keys = Keys(record.separator, record.analyzer, estimates_beats=record.analyzer != LABELS)
     with database.transaction() as cursor:
         if undo:
             cursor.execute("DELETE FROM edits WHERE song = ? AND excerpt_start_s = ?", (song, start))
@@ -377,7 +377,7 @@ def _needed_results(database: MashupDB, cursor: sqlite3.Connection) -> set[str]:
             row = database.song(sha256)
         record = database.record(clip_id)
         assert row is not None  # noqa: S101 — a clip's song is a foreign key
-        keys = Keys(record.separator, record.analyzer, hears_beats=record.analyzer != LABELS)
+        keys = Keys(record.separator, record.analyzer, estimates_beats=record.analyzer != LABELS)
         needed.add(keys.stems(row.song, row.facts, record.excerpt))
         needed.add(keys.tuning(row.song, row.facts, record.excerpt))
         needed.add(keys.features(row.song, row.facts, record.excerpt))
