@@ -375,6 +375,29 @@ def test_the_way_out_follows_from_the_cause(clips: list[dict[str, Any]], problem
     assert not_fix not in caught.value.fix
 
 
+def test_stems_that_are_too_quiet_are_told_and_their_fix_comes_first_if_they_fit() -> None:
+    def refused(**quiet: Any) -> GenerationError:
+        activity = {Role.VOCAL: 1.0, Role.PERCUSSION: 1.0, Role.HARMONIC: 0.157}
+        clips = [_clip(0), _clip(1, tempo=65.0), _clip(2, **{"activity": activity, **quiet})]
+        with pytest.raises(GenerationError) as caught:
+            _plans(clips, vocal="clip-0")
+        return caught.value
+
+    fitting = refused()
+    left_out = "left out because they sound for less than 25% of the time: 1 of 3 harmonic stems"
+    assert f"; {left_out}, of which 1 would fit [" in fitting.problem
+    assert str(fitting.fix).startswith("lower generator.min_activity (now 0.25; 0.15 would do), or add songs")
+    other = refused(tempo=65.0)
+    assert f"; {left_out} [" in other.problem
+    assert str(other.fix).startswith("add songs of other tempi")
+    assert str(other.fix).endswith(", or lower generator.min_activity")
+    assert "left out" not in refused(lacks={Role.HARMONIC}).problem
+    alone = [_clip(0), _clip(1, key=None), _clip(2, activity={Role.VOCAL: 1.0, Role.HARMONIC: 0.1})]
+    with pytest.raises(GenerationError, match=r"only the vocal's own song .* of which 1 would fit") as own:
+        _plans(alone, vocal="clip-0", min_activity=0.3)
+    assert str(own.value.fix).startswith("lower generator.min_activity (now 0.3; 0.1 would do)")
+
+
 @pytest.mark.parametrize(
     ("key", "cents", "shift", "needed"),
     [

@@ -5,14 +5,16 @@ Conventions: a row is a clip's number in the table.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 
+import attrs
 import numpy as np
 import numpy.typing as npt
 
 from mashkit.builtin.candidates import CandidateIndex
-from mashkit.cliptable import ClipTable
+from mashkit.cliptable import LACKING, ClipTable
 from mashkit.conditions import KEY_FREE, TEMPO_FREE, whole_semitones
 from mashkit.types import Condition, Role
 
@@ -91,10 +93,38 @@ def no_stem(
             f"no clip has a {role} stem that sounds {index.rules.min_activity:.0%} of the time or more",
             f"add songs with {'drums' if role is Role.PERCUSSION else 'harmony'}, or lower generator.min_activity",
         )
+    looked_at = np.asarray(seeds)[np.linspace(0, len(seeds) - 1, min(len(seeds), MOST_SEEDS)).astype(np.intp)]
+    problem, fix = _none_sounding(table, index, looked_at, role, condition, sounds)
+    known = index.known & (column != LACKING)
+    quiet = known & ~sounds
+    if not quiet.any():
+        return problem, fix
+    left_out = (
+        f"left out because they sound for less than {index.rules.min_activity:.0%} of the time: "
+        f"{np.count_nonzero(quiet)} of {np.count_nonzero(known)} {role} stems"
+    )
+    every = CandidateIndex(table, attrs.evolve(index.rules, min_activity=0.0))
+    fitting = np.unique(np.concatenate([every.candidates(seed, role, condition).rows() for seed in looked_at.tolist()]))
+    fitting = fitting[quiet[fitting]]
+    if len(fitting) == 0:
+        return f"{problem}; {left_out}", f"{fix}, or lower generator.min_activity"
+    would = math.floor(100 * column[fitting].max()) / 100
+    lower = f"lower generator.min_activity (now {index.rules.min_activity:g}; {would:g} would do)"
+    return f"{problem}; {left_out}, of which {len(fitting)} would fit", f"{lower}, or {fix}"
+
+
+def _none_sounding(
+    table: ClipTable,
+    index: CandidateIndex,
+    looked_at: npt.NDArray[np.intp],
+    role: Role,
+    condition: Condition,
+    sounds: npt.NDArray[np.bool_],
+) -> Cause:
+    """Return the cause if none of the stems that sound enough fits any of these vocals."""
     known = index.known & sounds
     if not known.any():
         return _unknown(table, np.flatnonzero(sounds), f"clips with a {role} stem")
-    looked_at = np.asarray(seeds)[np.linspace(0, len(seeds) - 1, min(len(seeds), MOST_SEEDS)).astype(np.intp)]
     pairs = apart_in_key = apart_in_tempo = 0
     shifts: list[int] = []
     ratios: list[float] = []
