@@ -240,7 +240,7 @@ SURELY = (Excerpt(0.0, 40.0), Excerpt(40.0, 40.0))
 
 
 def _told(**labels: Any) -> list[str]:
-    """Return what is said of labels of a song of which the same is heard in both excerpts."""
+    """Return what is said of labels of a song of which the analyzer finds the same in both excerpts."""
     known = Analysis(**labels)
     later = {
         name: None if (times := getattr(known, name)) is None else np.concatenate([times, times + 40])
@@ -604,8 +604,8 @@ def test_stems_that_do_not_make_a_song(collections_on_disk: Path, tmp_path: Path
     }.items():
         assert text in reasons.pop(name)
     assert reasons == {}
-    (note,) = [note for note in adder.report.notes if "not heard" in note]
-    assert "vocals not heard" in note
+    (note,) = [note for note in adder.report.notes if "not found" in note]
+    assert "vocals not found" in note
     with pytest.raises(AudioFileError, match="no folder of stems"):
         create_protocol("multitrack").songs([collections_on_disk / "recordings"])
 
