@@ -239,10 +239,8 @@ class _Plugins(pluggy.PluginManager):
             what = f"plugin {owner}: its {noun} (mashkit_register_{noun}) are ignored"
             try:
                 with plugin_code(what):
-                    found = list(function())
+                    found = _listed(function(), f"mashkit_register_{noun}", cls)
                     for one in found:
-                        if not isinstance(one, cls):
-                            raise TypeError(f"{one!r} is not a {cls.__name__}")
                         if not isinstance(one.name, str):
                             raise TypeError(f"the name of {one!r} is not text")
             except MashkitError as error:
@@ -379,13 +377,7 @@ class Discovery:
         for implementation in hook.get_hookimpls():
             if implementation.plugin is module:
                 _require_no_wrapper(implementation, hook_name)
-                given = implementation.function()
-                if isinstance(given, str) or not isinstance(given, Iterable):
-                    raise TypeError(f"{hook_name} returned {given!r}, not a list of {cls.__name__}")
-                said.extend(given)
-        for one in said:
-            if not isinstance(one, cls):
-                raise TypeError(f"{hook_name} returned {one!r}, not a {cls.__name__}")
+                said.extend(_listed(implementation.function(), hook_name, cls))
         return said
 
     # --------------------------------------------------------------------------------------------------- look-up
@@ -500,6 +492,17 @@ class Discovery:
         """Return what every plugin registers with a hook, each with the plugin's distribution."""
         hooks = getattr(self.plugins.hook, hook_name).get_hookimpls()
         return [(hook.plugin_name.partition(":")[0], one) for hook in hooks for one in hook.function()]
+
+
+def _listed(given: object, hook_name: str, cls: type[T]) -> list[T]:
+    """Return what a hook returned as a list; raise TypeError if it is not a list of ``cls``."""
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise TypeError(f"{hook_name} returned {given!r}, not a list of {cls.__name__}")
+    found = list(given)
+    for one in found:
+        if not isinstance(one, cls):
+            raise TypeError(f"{hook_name} returned {one!r}, not a {cls.__name__}")
+    return found
 
 
 def _require_marks(module: object) -> None:

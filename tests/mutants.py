@@ -888,8 +888,8 @@ class TestNeedsOne(OfScorers):
 
 @attrs.define(kw_only=True, eq=False)
 class Undeclared(Loudness):
-    def one(self, mashup: Mashup) -> Score:
-        return Score(1.0, parts={"magic": 1.0})
+    def score(self, mashups: Sequence[Mashup]) -> list[Score]:
+        return [attrs.evolve(one, parts={"magic": 1.0}) for one in Loudness.score(self, mashups)]
 
 
 @caught_by("test_parts_are_those_it_provides")

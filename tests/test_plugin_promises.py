@@ -21,6 +21,7 @@ from mashkit.components.fence import plugin_code
 from mashkit.composite import CachedScorer
 from mashkit.errors import AnalysisError, ComponentFailed, ContractViolation, GenerationError, UsageError
 from mashkit.generation import Mixture
+from mashkit.interfaces.scorer import RelativeScorer
 from mashkit.rendering.renderer import Renderer
 from mashkit.synthetic.source import SyntheticSource
 from mashkit.testing import signals
@@ -261,6 +262,75 @@ def test_a_part_has_a_name_that_is_text(source: SyntheticSource) -> None:
     mashup = Renderer(source, Tape()).mashup(plan_of(source.clips[0]))
     with pytest.raises(ComponentFailed, match=r"scorer 'heard' failed to score.*name is 1, not text"):
         Numbered().score([mashup])
+
+
+def test_a_scores_parts_are_those_that_the_scorer_provides(source: SyntheticSource) -> None:
+    parts: dict[str, float] = {}
+
+    class Parted(Heard):
+        def _score(self, mashups: Sequence[mk.Mashup]) -> list[Score]:
+            return [Score(0.5, parts=parts) for _ in mashups]
+
+    mashup = Renderer(source, Tape()).mashup(plan_of(source.clips[0]))
+    assert Parted().score([mashup]) == [Score(0.5)]  # a mashup may lack what a part compares
+    parts |= {"level": 0.1, "magic": 0.5}
+    said = r"scorer 'heard' returned the part 'magic', which it does not provide \(it provides level\)"
+    with pytest.raises(ContractViolation, match=said):
+        Parted().score([mashup])
+
+
+@pytest.mark.parametrize("returned", [None, Score(0.5), {"a": Score(0.5)}, "scores", 3])
+def test_what_is_not_a_list_of_scores_is_the_scorers_failure(returned: Any, source: SyntheticSource) -> None:
+    class Wrong(Heard):
+        def _score(self, mashups: Sequence[mk.Mashup]) -> Any:
+            return returned
+
+    class WronglyRelative(RelativeScorer):
+        info = card("relative")
+
+        def _measure(self, mashups: Sequence[mk.Mashup]) -> Any:
+            return returned
+
+        def _compare(self, measured: Sequence[Any]) -> Any:
+            return returned
+
+    mashup = Renderer(source, Tape()).mashup(plan_of(source.clips[0]))
+    kind = type(returned).__name__
+    said = rf"failed to score: it returned {kind} \(return a list, one Score for each mashup\)"
+    with pytest.raises(ContractViolation, match=f"scorer 'heard' {said}"):
+        Wrong().score([mashup])
+    with pytest.raises(
+        ContractViolation, match=rf"'relative' failed to score: it returned {kind} \(return a list, one"
+    ):
+        WronglyRelative().score([mashup])
+    with pytest.raises(ContractViolation, match=rf"'relative' failed to compare: it returned {kind} "):
+        WronglyRelative().compare([1.0])
+
+
+def test_what_is_not_plans_is_the_generators_failure(source: SyntheticSource) -> None:
+    class Unvaried(Told):
+        def _variants(self, plan: MashupPlan, clips: Any) -> Any:
+            return plan
+
+    for returned in (None, plan_of(source.clips[0])):
+        told = Told(plans=lambda _, returned=returned: returned)  # type: ignore[misc]
+        said = rf"generator 'told' failed to plan: it returned {type(returned).__name__} \(yield plans\)"
+        with pytest.raises(ContractViolation, match=said):
+            list(told.plan(source.clips, condition="original", count=1, seed=0))
+    with pytest.raises(ContractViolation, match=r"failed to vary a plan: it returned MashupPlan \(yield plans\)"):
+        Unvaried(plans=lambda _: iter(())).variants(plan_of(source.clips[0]), {clip.id: clip for clip in source.clips})
+
+
+def test_one_stem_of_what_is_not_stems_is_the_separators_failure() -> None:
+    class Mapped(mk.Separator):
+        info = card("mapped", "vocals", "other")
+
+        def _separate(self, mix: Audio) -> Any:
+            return {"vocals": mix, "other": mix}
+
+    for stems in (None, ["vocals"]):
+        with pytest.raises(ContractViolation, match="'mapped' failed to separate: it returned dict instead of StemSet"):
+            Mapped().separate(signals.noise(0.1), stems=stems)
 
 
 @pytest.mark.parametrize(

@@ -460,7 +460,7 @@ def test_an_exception_keeps_its_message(odd: Odd) -> None:
     with pytest.raises(AudioError) as raised:
         odd.separate("refuse")
     assert (raised.value.problem, raised.value.fix) == ("too loud", "turn it down")
-    with pytest.raises(ComponentFailed, match="NoneType"):
+    with pytest.raises(ContractViolation, match="it returned NoneType instead of StemSet"):
         odd.separate("nothing")
     assert odd.pid == first
 

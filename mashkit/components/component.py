@@ -417,6 +417,26 @@ class Component(ABC):
                 f"{self._failed_to(action)}: it returned {type(result).__name__} instead of {cls.__name__}"
             )
 
+    def required_items(self, result: Iterable[T], action: str, due: str) -> Iterable[T]:
+        """Return the backend's result if it is a list or another iterable of values, not yet iterated.
+
+        Parameters
+        ----------
+        result : iterable
+        action : str
+            As of :meth:`backend_call`.
+        due : str
+            What the backend has to return, for the fix: "return a list, one Score for each mashup".
+
+        Raises
+        ------
+        ContractViolation
+            If it is anything else, a text, or a mapping, whose items would be its keys.
+        """
+        if isinstance(result, (str, bytes, Mapping)) or not isinstance(result, Iterable):
+            raise ContractViolation(f"{self._failed_to(action)}: it returned {type(result).__name__}", due)
+        return result
+
     def _failed_to(self, action: str) -> str:
         return f"{self.kind} {self.info.name!r} failed to {action}"
 

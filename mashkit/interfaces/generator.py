@@ -189,7 +189,10 @@ class Generator(Component):
     ) -> Iterator[MashupPlan]:
         seen = CompactSet()
         plans = self.backend_items(
-            "plan", lambda: self._plan(clips, condition=condition, count=count, seed=seed, vocal=vocal)
+            "plan",
+            lambda: self.required_items(
+                self._plan(clips, condition=condition, count=count, seed=seed, vocal=vocal), "plan", "yield plans"
+            ),
         )
         with contextlib.closing(plans):
             for drawn in plans:
@@ -234,7 +237,8 @@ class Generator(Component):
         if lacking := sorted({layer.clip_id for layer in plan.layers} - set(clips)):
             raise UsageError(f"clips lack {lacking}, which plan {plan.id} uses", "give all of the plan's clips by id")
         with self.backend_call("vary a plan"):
-            variants = list(self._variants(plan, clips))
+            found_by = self._variants(plan, clips)
+            variants = list(self.required_items(found_by, "vary a plan", "yield plans"))
         for variant in variants:
             self.require_result(variant, MashupPlan, "vary a plan")
         found = {variant.id: variant for variant in variants}

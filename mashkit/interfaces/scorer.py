@@ -16,10 +16,14 @@ from mashkit.mashup import Mashup
 from mashkit.numbers import shown
 from mashkit.types import Role, Score
 
+_ONE_EACH = "return a list, one Score for each mashup"
+
 
 @attrs.define(kw_only=True, eq=False)
 class Scorer(Component):
     """Scores mashups. ``info.provides`` names the parts of its scores.
+
+    A score may lack a part, because a mashup may lack the layer that the part compares. It has no other parts.
 
     Examples
     --------
@@ -75,12 +79,13 @@ class Scorer(Component):
         ComponentFailed
             If the backend raises, or gives a value that is not a score (NaN, a probability outside 0–1).
         ContractViolation
-            If the number of scores differs from the number of mashups.
+            If the number of scores differs from the number of mashups, or a score has a part that is not in
+            ``info.provides``.
         """
         mashups = require_all("mashups", mashups, Mashup, "give mashups, such as those of kit.generate(catalog)")
         self._require_roles(mashups)
         with self.backend_call("score"):
-            scores = list(self._score(mashups)) if mashups else []
+            scores = list(self.required_items(self._score(mashups), "score", _ONE_EACH)) if mashups else []
         return self._checked(scores, len(mashups))
 
     def _require_roles(self, mashups: Sequence[Mashup]) -> None:
@@ -104,6 +109,11 @@ class Scorer(Component):
                         f"scorer {self.info.name!r} returned {shown(value)} for its part {part!r}",
                         "a part is a finite number",
                     )
+            if undeclared := sorted(set(score.parts) - self.info.provides):
+                raise ContractViolation(
+                    f"scorer {self.info.name!r} returned the part {undeclared[0]!r}, which it does not provide",
+                    f"it provides {', '.join(sorted(self.info.provides)) or 'no parts'}",
+                )
         scales = sorted({score.scale for score in scores})
         if len(scales) > 1:
             raise ContractViolation(
@@ -160,7 +170,8 @@ class RelativeScorer(Scorer):
         """
         self._require_roles(mashups)
         with self.backend_call("score"):
-            measured = list(self._measure(mashups)) if mashups else []
+            due = "return a list, one measurement for each mashup"
+            measured = list(self.required_items(self._measure(mashups), "score", due)) if mashups else []
         if len(measured) != len(mashups):
             raise ContractViolation(f"scorer {self.info.name!r} measured {len(measured)} of {len(mashups)} mashups")
         return measured
@@ -172,7 +183,7 @@ class RelativeScorer(Scorer):
         comparison.
         """
         with self.backend_call("compare"):
-            scores = list(self._compare(measured)) if measured else []
+            scores = list(self.required_items(self._compare(measured), "compare", _ONE_EACH)) if measured else []
         return self._checked(scores, len(measured))
 
     def _score(self, mashups: Sequence[Mashup]) -> Sequence[Score]:

@@ -137,4 +137,5 @@ class Separator(Component):
         Override it if fewer stems are less work; the stems must be the same.
         """
         made = self._separate(mix)
+        self.require_result(made, StemSet, "separate")
         return StemSet({name: stem for name, stem in made.stems.items() if name in stems})

@@ -20,10 +20,10 @@ from mashkit.components.environments import create_command
 from mashkit.conditions import PROMISES
 from mashkit.discovery import Discovery, Registered
 from mashkit.errors import ComponentUnavailable, contained
-from mashkit.interfaces import Generator, Stretcher
+from mashkit.interfaces import Analyzer, Generator, Separator, Stretcher
 from mashkit.remote import progress
 from mashkit.remote.messages import Scratch, decode, encode, error_to_dict, info_to_dict, versions
-from mashkit.types import Audio, Clip, Condition, MashupPlan
+from mashkit.types import Analysis, Audio, Clip, Condition, MashupPlan, StemSet
 from mashkit.types.timemap import TimeMap
 from mashkit.workers.interpreter import Parent
 from mashkit.workers.pickling import Message
@@ -113,27 +113,46 @@ def _prove(kind: str, name: str) -> None:
         registered.make()
 
 
+def _separate(separator: Separator, mix: Audio) -> dict[str, Audio]:
+    made = separator._separate(mix)
+    separator.require_result(made, StemSet, "separate")
+    return dict(made.stems)
+
+
+def _analyze(analyzer: Analyzer, mix: Audio) -> dict[str, Any]:
+    found = analyzer._analyze(mix)
+    analyzer.require_result(found, Analysis, "analyze")
+    return plain(found.to_dict())
+
+
 def _stretch(stretcher: Stretcher, audio: Audio, time_map: Any, **how: Any) -> Audio:
     if time_map is None:
-        return stretcher._stretch(audio, **how)
-    return stretcher._stretch_along(audio, TimeMap.from_dict(time_map), **how)
+        made = stretcher._stretch(audio, **how)
+    else:
+        made = stretcher._stretch_along(audio, TimeMap.from_dict(time_map), **how)
+    stretcher.require_result(made, Audio, "stretch")
+    return made
 
 
 def _plan(generator: Generator, clips: list[Any], condition: str, count: int, **how: Any) -> list[dict[str, Any]]:
     table = ClipTable.of([Clip.from_dict(clip) for clip in clips])
-    plans = generator._plan(table, condition=Condition(condition), count=count, **how)
+    made = generator._plan(table, condition=Condition(condition), count=count, **how)
+    plans = generator.required_items(made, "plan", "yield plans")
     # At most ``count`` plans are sent, because a generator may yield thousands.
     return [plan.to_dict() for plan in itertools.islice(plans, count)]
 
 
 def _variants(generator: Generator, plan: Any, clips: Mapping[str, Any]) -> list[dict[str, Any]]:
     known = {name: Clip.from_dict(clip) for name, clip in clips.items()}
-    return [variant.to_dict() for variant in generator._variants(MashupPlan.from_dict(plan), known)]
+    variants = generator.required_items(
+        generator._variants(MashupPlan.from_dict(plan), known), "vary a plan", "yield plans"
+    )
+    return [variant.to_dict() for variant in variants]
 
 
 ACTIONS: Mapping[str, Callable[..., Any]] = {
-    "separate": lambda separator, mix: dict(separator._separate(mix).stems),
-    "analyze": lambda analyzer, mix: plain(analyzer._analyze(mix).to_dict()),
+    "separate": _separate,
+    "analyze": _analyze,
     "stretch": _stretch,
     "plan": _plan,
     "vary a plan": _variants,
