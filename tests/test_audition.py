@@ -247,7 +247,26 @@ def test_key_and_gain_add_to_the_plan_and_the_id_changes(made: tuple[Path, Path]
     assert plan.layer(Role.VOCAL).gain_db == candidate.plan.layer(Role.VOCAL).gain_db - 3
     assert plan.layer(Role.PERCUSSION) == candidate.plan.layer(Role.PERCUSSION)
     assert plan.id != candidate.id
-    assert changed(candidate.plan, {}, None).id == candidate.id
+    assert changed(candidate.plan, {}, None) == candidate.plan
+
+
+def test_the_record_of_a_change_does_not_contradict_the_sound(made: tuple[Path, Path]) -> None:
+    candidate = next(iter(read_output(made[1]).candidates.values()))
+    retuned = "the harmonic layer is retuned by -44.9 cents"
+    plan = attrs.evolve(
+        candidate.plan,
+        generator={**candidate.plan.generator, "tuning": {"vocal": 0.0, "harmonic": 44.9, "cents": -44.9}},
+        notes=[retuned],
+    )
+    vocal = candidate.clips[Role.VOCAL]
+    louder = changed(plan, {Role.HARMONIC: Change(gain_db=2.0, beats=-1), Role.PERCUSSION: Change(bars=2)}, vocal)
+    assert louder.generator == plan.generator
+    said = "changed by hand: "
+    assert louder.notes == (retuned, f"{said}harmonic 1 beat earlier, +2 dB", f"{said}percussion 2 bars later")
+    shifted = changed(louder, {Role.HARMONIC: Change(semitones=0.45)}, None)
+    assert "tuning" not in shifted.generator
+    assert shifted.generator["name"] == plan.generator["name"]
+    assert shifted.notes == (*louder.notes, f"{said}harmonic +0.45 semitones")
 
 
 @pytest.mark.parametrize(

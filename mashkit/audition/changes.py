@@ -44,6 +44,16 @@ class Change:
     semitones: float = 0.0
     gain_db: float = 0.0
 
+    def __str__(self) -> str:
+        """Return the change in words: "2 beats later, +0.45 semitones"."""
+        moves = [
+            f"{abs(count)} {unit}{'s' * (abs(count) != 1)} {'later' if count > 0 else 'earlier'}"
+            for count, unit in ((self.bars, "bar"), (self.beats, "beat"))
+            if count
+        ]
+        sums = [f"{value:+g} {unit}" for value, unit in ((self.semitones, "semitones"), (self.gain_db, "dB")) if value]
+        return ", ".join([*moves, *sums])
+
 
 def changes_of(given: object) -> dict[Role, Change]:
     """Return the changes that a page sent, by role.
@@ -74,7 +84,7 @@ def changes_of(given: object) -> dict[Role, Change]:
 
 
 def changed(plan: MashupPlan, changes: Mapping[Role, Change], vocal: Clip | None) -> MashupPlan:
-    """Return a plan with changes of its layers.
+    """Return a plan with changes of its layers, and a note of each, because the notes before are of the drawn layers.
 
     Parameters
     ----------
@@ -89,7 +99,7 @@ def changed(plan: MashupPlan, changes: Mapping[Role, Change], vocal: Clip | None
         If the plan has no such layer, the vocal is to be moved or shifted, the vocal's beats or bars are not known, or
         a sum is out of range.
     """
-    layers = list(plan.layers)
+    layers, notes, generator = list(plan.layers), list(plan.notes), dict(plan.generator)
     for role, change in changes.items():
         place = next((index for index, layer in enumerate(layers) if layer.role is role), None)
         if place is None:
@@ -109,8 +119,13 @@ def changed(plan: MashupPlan, changes: Mapping[Role, Change], vocal: Clip | None
                 raise Refused("beats", "the vocal's bars are not known: move the layer by beats")
             layer = moved(layer, plan.layer(Role.VOCAL), grid, change.beats + change.bars * grid.bar)
         layers[place] = layer
+        if change != Change():
+            notes.append(f"changed by hand: {role} {change}")
+        retuned = generator.get("tuning")
+        if change.semitones and isinstance(retuned, Mapping) and role in retuned:
+            del generator["tuning"]  # the layer is not shifted by these cents any more
     try:
-        return attrs.evolve(plan, layers=layers)
+        return attrs.evolve(plan, layers=layers, notes=notes, generator=generator)
     except MashkitError as error:
         raise Refused("invalid", str(error)) from error
 
