@@ -502,15 +502,15 @@ class _Run:
                     "because the song is cut elsewhere; set it again with `mashkit db edit`"
                     for start, field, value in self._database.carry_edits(cursor, sha256, excerpts)
                 ]
-                records = clips_of(
+                records, of_clips = clips_of(
                     song,
                     facts,
                     excerpts,
                     keys,
                     self._database.results(sha256),
                     self._database.edits(sha256, keys.analysed_by(song)),
-                    notes,
                 )
+                notes += of_clips
                 self._database.store_clips(cursor, number, records)
         if complete:
             del self._digests[given]

@@ -86,9 +86,10 @@ def clips_of(
     keys: Keys,
     results: Mapping[str, Any],
     edits: Mapping[float, Mapping[str, Any]],
-    notes: list[str] | None = None,
-) -> list[ClipRecord]:
+) -> tuple[list[ClipRecord], list[str]]:
     """Return the clips of a song, one for each excerpt, without decoding the song.
+
+    With them, return notes for the user on labels and bars.
 
     Parameters
     ----------
@@ -101,21 +102,18 @@ def clips_of(
         All results of these components for the song; tunings and features may be missing.
     edits : mapping of excerpt start to (field to value)
         A person's corrections of the excerpts; a downbeat is in seconds of the song.
-    notes : list of str, optional
-        Notes for the user on labels and bars are appended to it.
 
     Raises
     ------
     AudioFileError
         If labels do not fit the audio.
     """
-    notes = [] if notes is None else notes
     found = []
     for excerpt in excerpts:
         key = keys.analysis(song, facts, excerpt)
         alone = is_alone(results[keys.stems(song, facts, excerpt)])
         found.append(Analysis() if key is None or alone else Analysis.from_dict(results[key]))
-    notes += require_fit(song, excerpts, found)
+    notes = require_fit(song, excerpts, found)
     if song.known is not None and song.known.beats is not None and not (song.trusted or keys.estimates_beats):
         notes.append(
             f"{path_text(song.path)}: its labels were not compared with the sound, because the analyzer finds no beats"
@@ -145,8 +143,7 @@ def clips_of(
                 keys.analysed_by(song),
             )
         )
-    notes += _doubts(song, records)
-    return records
+    return records, [*notes, *_doubts(song, records)]
 
 
 def is_alone(parts: Mapping[str, Any]) -> bool:
@@ -239,34 +236,49 @@ def require_fit(song: Song, excerpts: Sequence[Excerpt], found: Sequence[Analysi
     notes = [] if known.key is None else _key_note(song, known.key, found)
     if known.beats is None:
         return notes if known.tempo is None else [*notes, *_fit_of_tempo(song, known.tempo, found)]
-    if known.tempo is not None and (kept := tempo_of_beats(known.beats)) is not None:
-        factor = _factor(known.tempo, kept)
-        if factor is None:
-            raise AudioFileError(
-                song.path,
-                f"its labels give {known.tempo:.1f} BPM, but their beats give {kept:.1f} BPM",
-                f"correct one of the two, or trust the beats by leaving the tempo out; {_TRUST}",
-            )
-        if factor != 1:
-            notes.append(
-                f"{name}: its labels give {known.tempo:.1f} BPM, but its beats give {kept:.1f}: the beats are used"
-            )
+    if known.tempo is not None:
+        notes += _tempo_of_own_beats(song, known.tempo, known.beats)
+    notes += _fit_of_beats(song, known, excerpts, found)
+    return [*notes, *_count_note(song, known.beats, found)]
+
+
+def _tempo_of_own_beats(song: Song, tempo: float, beats: Times) -> list[str]:
+    """Compare a labelled tempo with the labelled beats; return a note if the beats count at another speed."""
+    kept = tempo_of_beats(beats)
+    factor = 1 if kept is None else _factor(tempo, kept)
+    if factor == 1:
+        return []
+    if factor is None:
+        raise AudioFileError(
+            song.path,
+            f"its labels give {tempo:.1f} BPM, but their beats give {kept:.1f} BPM",
+            f"correct one of the two, or trust the beats by leaving the tempo out; {_TRUST}",
+        )
+    name = path_text(song.path)
+    return [f"{name}: its labels give {tempo:.1f} BPM, but its beats give {kept:.1f}: the beats are used"]
+
+
+def _fit_of_beats(song: Song, known: Analysis, excerpts: Sequence[Excerpt], found: Sequence[Analysis]) -> list[str]:
+    """Compare labelled with estimated beats; return notes on the excerpts in which beats or bars differ."""
+    name = path_text(song.path)
+    notes = []
     values = []
-    for excerpt, one in zip(excerpts, found, strict=True):
+    for excerpt, estimated in zip(excerpts, found, strict=True):
         labelled = known.within(excerpt.start, excerpt.start + excerpt.duration)
         beats = labelled.beats
-        if beats is not None and one.beats is not None:
-            # Halves are compared separately: beats that fit before a cut in the music, and lie off the beat after it,
-            # would look like another tempo if they were compared as a whole.
-            for part, start in ((beats[: len(beats) // 2], 0.0), (beats[len(beats) // 2 :], excerpt.duration / 2)):
-                values.append((agreement(part, one.beats), excerpt.start + start))
-            if _half_a_beat_late(beats, one):
-                notes.append(
-                    f"{name}: from {excerpt.start:.1f} s the labelled beats are half-way between those in the sound; "
-                    "if mashups sound half a beat off, move the labels"
-                )
-            elif (bars := _bars_apart(labelled, one)) is not None:
-                notes.append(f"{name}: from {excerpt.start:.1f} s {bars}; if mashups begin inside a bar, correct it")
+        if beats is None or estimated.beats is None:
+            continue
+        # Halves are compared separately: beats that fit before a cut in the music, and lie off the beat after it, would
+        # look like another tempo if they were compared as a whole.
+        for part, start in ((beats[: len(beats) // 2], 0.0), (beats[len(beats) // 2 :], excerpt.duration / 2)):
+            values.append((agreement(part, estimated.beats), excerpt.start + start))
+        if _half_a_beat_late(beats, estimated):
+            notes.append(
+                f"{name}: from {excerpt.start:.1f} s the labelled beats are half-way between those in the sound; "
+                "if mashups sound half a beat off, move the labels"
+            )
+        elif (bars := _bars_apart(labelled, estimated)) is not None:
+            notes.append(f"{name}: from {excerpt.start:.1f} s {bars}; if mashups begin inside a bar, correct it")
     middle = float(np.median([value for value, _ in values])) if values else 1.0
     if middle < LEAST_AGREEMENT:
         raise AudioFileError(
@@ -275,13 +287,11 @@ def require_fit(song: Song, excerpts: Sequence[Excerpt], found: Sequence[Analysi
             f"{LEAST_AGREEMENT} is needed): the labels do not fit the audio",
             f"use the labelled recording, and check that the times are in seconds; {_TRUST}",
         )
-    for value, start in values:
-        if value < LEAST_AGREEMENT:
-            notes.append(
-                f"{name}: from {start:.1f} s the labelled beats differ from the beats in the sound "
-                f"(agreement {value:.2f})"
-            )
-    return [*notes, *_count_note(song, known.beats, found)]
+    return notes + [
+        f"{name}: from {start:.1f} s the labelled beats differ from the beats in the sound (agreement {value:.2f})"
+        for value, start in values
+        if value < LEAST_AGREEMENT
+    ]
 
 
 def _count_note(song: Song, beats: Times, found: Sequence[Analysis]) -> list[str]:

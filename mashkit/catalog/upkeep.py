@@ -88,7 +88,7 @@ def edit(
         excerpts = sorted((one.excerpt for one in others), key=lambda one: one.start)
         try:
             edits = database.edits(song, keys.analyzer)
-            records = clips_of(row.song, row.facts, excerpts, keys, database.results(song), edits)
+            records, _ = clips_of(row.song, row.facts, excerpts, keys, database.results(song), edits)
         except KeyError as error:
             raise CatalogError(
                 f"the excerpt of which clip {clip_id!r} was cut is no longer in {database.root}", "add its song again"
