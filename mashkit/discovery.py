@@ -397,25 +397,36 @@ class Discovery:
         )
 
     def find(self, kind: str, name: str) -> Registered:
-        """Return the component of that kind and name.
+        """Return the component of that kind and name. A name that mashkit has itself stays mashkit's.
 
         Raises
         ------
         UnknownComponent
             If there is none; names the nearest names, or a broken plugin that may contain it.
         DuplicateComponent
-            If two distributions register it.
+            If two plugins register it.
         UsageError
             If there is no such kind, or the name is not text.
         """
         require_kind(kind)
         require("name", name, str, "give a name from `mashkit plugins`")
         entries = self._components.get((kind, name), [])
-        if len(entries) > 1:
-            raise _registered_twice(f"{kind} {name!r}", (one.origin.distribution for one in entries))
         if not entries:
             raise self._unknown(kind, name)
-        return entries[0]
+        if len(entries) == 1:
+            return entries[0]
+        twice = _registered_twice(f"{kind} {name!r}", (one.origin.distribution for one in entries))
+        own = [one for one in entries if not self.is_ignored(one)]
+        if len(own) > 1:
+            raise twice
+        self.note(_used(twice))
+        return own[0]
+
+    def is_ignored(self, registered: Registered) -> bool:
+        """Return whether mashkit itself has a component of that kind and name, which is used instead."""
+        entries = self._components.get((registered.kind, registered.info.name), [])
+        owners = {one.origin.distribution for one in entries}
+        return "mashkit" in owners and registered.origin.distribution != "mashkit"
 
     def _unknown(self, kind: str, name: str) -> UnknownComponent | BrokenPlugin:
         distribution = published().get(kind, {}).get(name)
@@ -434,7 +445,7 @@ class Discovery:
                     f"add it to {ALLOWLIST_VARIABLE}",
                 )
             return UnknownComponent(f"{kind} {name!r} is not installed: {distribution} brings it", install)
-        names = [one.info.name for one in self.components(kind)]
+        names = list(dict.fromkeys(one.info.name for one in self.components(kind)))
         near = difflib.get_close_matches(name, names, n=1)
         known = f"known: {', '.join(names) or 'none'}"
         if self.broken:
@@ -529,6 +540,11 @@ def _registered_twice(what: str, distributions: Iterable[str]) -> DuplicateCompo
     return DuplicateComponent(f"{what} is registered by {' and '.join(owners)}", fix)
 
 
+def _used(twice: DuplicateComponent) -> str:
+    """Return the note on a name that plugins register, and mashkit itself, which keeps it."""
+    return f"{twice.problem}; that of mashkit is used ({twice.fix})"
+
+
 def _reason(error: MashkitError) -> str:
     """Return why a plugin cannot be loaded, with the line of its code."""
     cause = error.__cause__ or error
@@ -557,7 +573,7 @@ def by_name(noun: str, owned: Iterable[tuple[str, Named]], note: Callable[[str],
         differ = any(one != some[0][1] for _, one in some)
         if differ:
             twice = _registered_twice(f"{noun} {name!r}", (owner for owner, _ in some))
-            note(f"{twice.problem}; {'that of mashkit is used' if own else 'it is left out'} ({twice.fix})")
+            note(_used(twice) if own else f"{twice.problem}; it is left out ({twice.fix})")
         if own or not differ:
             chosen[name] = own[0] if own else some[0][1]
     return chosen

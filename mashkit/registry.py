@@ -46,11 +46,7 @@ class Registry(Discovery):
         can say whether the environment fits this mashkit.
         """
         kind, name = registered.kind, registered.info.name
-        try:
-            self.find(kind, name)
-        except DuplicateComponent as error:  # nobody can create it by its name
-            return Availability(ok=False, reason=error.problem, fix=error.fix or "")
-        available = registered.availability()
+        available = self._by_its_name(registered)
         if not available.ok:
             return available
         if available.environment:
@@ -64,13 +60,25 @@ class Registry(Discovery):
 
     def works(self, registered: Registered) -> Availability:
         """Create a component with its default options, and compute its description; return the problem, if any."""
-        available = registered.availability()
+        available = self._by_its_name(registered)
         if available.ok:
             try:
                 self.create(registered.kind, registered.info.name).described()
             except MashkitError as error:
                 return Availability(ok=False, reason=error.problem, fix=error.fix or "")
         return available
+
+    def _by_its_name(self, registered: Registered) -> Availability:
+        """Return whether its requirements are present and its name is its own, without which nobody can create it."""
+        kind, owner = registered.kind, registered.origin.distribution
+        if self.is_ignored(registered):
+            reason = f"mashkit has this {kind}; the {kind} of {owner} is ignored"
+            return Availability(ok=False, reason=reason, fix=f"uninstall {owner}")
+        try:
+            self.find(kind, registered.info.name)
+        except DuplicateComponent as error:
+            return Availability(ok=False, reason=error.problem, fix=error.fix or "")
+        return registered.availability()
 
     @overload
     def create(self, kind: Literal["separator"], name: str, options: Mapping[str, Any] | None = None) -> Separator: ...

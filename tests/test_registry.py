@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from mashkit.cli import main
 from mashkit.cli.actions import COMPONENT_KINDS
 from mashkit.components import KINDS
 from mashkit.errors import (
@@ -16,6 +18,7 @@ from mashkit.errors import (
     ComponentUnavailable,
     DuplicateComponent,
     OptionError,
+    PluginWarning,
     UnknownComponent,
 )
 from mashkit.interfaces import INTERFACES
@@ -158,8 +161,30 @@ def test_a_name_of_mashkit_or_of_one_plugin_twice(install: Installer) -> None:
     registry = Registry()
     with pytest.raises(DuplicateComponent, match=r"registered twice by acme_twice \(tell its authors\)"):
         registry.create("stretcher", "twice")
-    with pytest.raises(DuplicateComponent, match=r"by acme_random and mashkit \(uninstall acme_random\)"):
-        registry.create("scorer", "random")
+    said = (
+        r"scorer 'random' is registered by acme_random and mashkit; that of mashkit is used \(uninstall acme_random\)"
+    )
+    with pytest.warns(PluginWarning, match=said):
+        assert registry.create("scorer", "random").describe()["distribution"] == "mashkit"
+    usable = {one.origin.distribution: registry.works(one) for one in registry.components("scorer")}
+    assert usable["mashkit"].ok
+    assert usable["acme_random"].reason == "mashkit has this scorer; the scorer of acme_random is ignored"
+    with pytest.raises(UnknownComponent, match=r"known: loudness, random\)$"):
+        Registry(allow=["acme_random"]).create("scorer", "nothing-like-it")
+
+
+def test_doctor_says_which_default_of_mashkits_a_plugin_wants_to_be(
+    install: Installer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install("acme_paper", good("acme_paper", "paper").replace("stretchers", "generators"))
+    main(["doctor", "--json"])
+    out, err = capsys.readouterr()
+    assert "generator 'paper' is registered by acme_paper and mashkit; that of mashkit is used" in err
+    checks = [one for one in json.loads(out)["checks"] if one["check"] == "generator paper"]
+    assert sorted((one["ok"], one["needed"], one["fix"]) for one in checks) == [
+        (False, False, "uninstall acme_paper"),
+        (True, True, ""),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
             check(f"command {name}", needed=False)
     defaults = set(Kit(registry=registry).chosen.items())
     for registered in components:
-        needed = (registered.kind, registered.info.name) in defaults
+        needed = (registered.kind, registered.info.name) in defaults and not registry.is_ignored(registered)
         works = registry.works(registered)
         check(f"{registered.kind} {registered.info.name}", works.reason, works.fix, needed=needed)
     known = {(one.kind, one.info.name) for one in components}
