@@ -95,10 +95,10 @@ def measured(vocals: int) -> dict[str, Any]:
     task.inputs({**suite.settings, "seed": suite.seed}, None)  # renders and measures what is not in the cache
     task.spent.clear()
     runner.load_task = lambda name: task
-    heard: list[float] = []
+    measured: list[float] = []
     before, started = children_s(), time.process_time()
     with tempfile.TemporaryDirectory() as folder:
-        result = runner.run(suite, Path(folder), heard=lambda *_: heard.append(time.process_time()))
+        result = runner.run(suite, Path(folder), on_row=lambda *_: measured.append(time.process_time()))
         ended = time.process_time()
         publish(result, Path(folder))
         page_s = time.process_time() - ended
@@ -110,8 +110,8 @@ def measured(vocals: int) -> dict[str, Any]:
         "preparing": whole - scored,
         "loading": children_s() - before - whole,
         "planning": task.spent["planning"],
-        "setup": heard[0] - started - task.spent["planning"],
-        "rows": ended - heard[0] - task.spent["metrics"],
+        "setup": measured[0] - started - task.spent["planning"],
+        "rows": ended - measured[0] - task.spent["metrics"],
         "metrics": task.spent["metrics"],
         "page": page_s,
     }

@@ -404,7 +404,7 @@ def test_rows_of_a_plugins_task(
 
     def rows() -> list[Row]:
         known.clear()
-        return list(run(suite, tmp_path, heard=lambda row, was_there, *_: known.append(was_there)).rows)
+        return list(run(suite, tmp_path, on_row=lambda row, was_there, *_: known.append(was_there)).rows)
 
     single, text, leaving, last = rows()
     # That it fails in the warm-up says nothing of the inputs, only its time of loading is not known.

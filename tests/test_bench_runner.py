@@ -171,11 +171,11 @@ def test_a_row_for_every_competitor_and_input(result: Result) -> None:
 
 
 def test_all_inputs_are_counted(tmp_path: Path) -> None:
-    heard: list[tuple[int, int]] = []
+    counts: list[tuple[int, int]] = []
     suite = SUITE.only(["acme-needy", "acme-elsewhere"])
-    made = run(suite, tmp_path, heard=lambda row, known, done, total: heard.append((done, total)))
+    made = run(suite, tmp_path, on_row=lambda row, known, done, total: counts.append((done, total)))
     inputs = len(load_task("stretchers").inputs({**SUITE.settings, "seed": 0}, None))
-    assert heard == [(inputs, 2 * inputs), (2 * inputs, 2 * inputs)]
+    assert counts == [(inputs, 2 * inputs), (2 * inputs, 2 * inputs)]
     assert [row.input for row in made.rows] == [EVERYTHING] * 2
 
 
@@ -278,10 +278,10 @@ def counted(suite: Suite, folder: Path) -> tuple[Result, list[str]]:
     """Run and return the result and the inputs that were not known yet."""
     fresh: list[str] = []
 
-    def heard(row: Row, known: bool, done: int, total: int) -> None:
+    def on_row(row: Row, known: bool, done: int, total: int) -> None:
         fresh.extend([] if known else [row.input])
 
-    return run(suite, folder, heard=heard), fresh
+    return run(suite, folder, on_row=on_row), fresh
 
 
 @pytest.mark.whole
@@ -420,7 +420,7 @@ def test_two_runs_do_not_measure_a_suite_in_one_folder(count: type[Counting], tm
             run(TAPE, tmp_path)
         run(attrs.evolve(TAPE, name="other"), tmp_path)
 
-    run(TAPE, tmp_path, heard=meanwhile)
+    run(TAPE, tmp_path, on_row=meanwhile)
     assert counted(TAPE, tmp_path)[1] == []
 
 
@@ -443,14 +443,14 @@ def test_other_settings_are_measured_anew(result: Result, folder: Path, tmp_path
     path.write_bytes((folder / "acme.rows.jsonl").read_bytes())
     fresh: list[str] = []
 
-    def heard(row: Row, known: bool, done: int, total: int) -> None:
+    def on_row(row: Row, known: bool, done: int, total: int) -> None:
         assert not known
         fresh.append(row.input)
         if len(fresh) == 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(attrs.evolve(TAPE, seed=5), tmp_path, heard=heard)
+        run(attrs.evolve(TAPE, seed=5), tmp_path, on_row=on_row)
     assert fresh == list(statuses(result, "acme-tape"))[:3]
     kept = path.read_text().splitlines()
     assert [json.loads(line)["input"] for line in kept[-3:]] == fresh

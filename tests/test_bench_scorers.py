@@ -326,7 +326,7 @@ def test_a_finished_suite_scores_nothing_again(result: Result, folder: Path) -> 
     fresh = []
     again = run(
         SUITE.only(["random"]), folder,
-        heard=lambda row, known, done, total: fresh.extend([] if known else [row.input]),
+        on_row=lambda row, known, done, total: fresh.extend([] if known else [row.input]),
     )  # fmt: skip
     assert fresh == []
     assert metrics(again, "random") == metrics(result, "random")
@@ -350,7 +350,7 @@ def test_parts_of_the_inputs_give_the_same_rows(tmp_path: Path, monkeypatch: pyt
     left = scratch / "of-an-interrupted-run.layer"
     left.parent.mkdir(parents=True)
     left.write_bytes(b"")
-    parts = run(suite, tmp_path / "parts", heard=lambda row, known, done, total: counts.append((done, total)))
+    parts = run(suite, tmp_path / "parts", on_row=lambda row, known, done, total: counts.append((done, total)))
     assert [(row.label, row.input, row.status, row.values.get("score")) for row in parts.rows] == [
         (row.label, row.input, row.status, row.values.get("score")) for row in whole.rows
     ]

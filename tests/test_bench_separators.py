@@ -389,9 +389,9 @@ def result(acme: None, two_songs: Path, tmp_path_factory: pytest.TempPathFactory
     )  # fmt: skip
     folder = tmp_path_factory.mktemp("result")
     made = run(suite, folder, data=two_songs)
-    heard: list[bool] = []
-    again = run(suite, folder, data=two_songs, heard=lambda row, known, done, total: heard.append(known))
-    assert all(heard)
+    known_before: list[bool] = []
+    again = run(suite, folder, data=two_songs, on_row=lambda row, known, done, total: known_before.append(known))
+    assert all(known_before)
     assert again.rows == made.rows  # rows that were there already are marked as well
     return made
 

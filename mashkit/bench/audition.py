@@ -41,7 +41,7 @@ def picks_of(task: Task, result: Result) -> dict[str, list[Pick]]:
 
 
 def sounds(
-    result: Result, data: Path | None, heard: Callable[[str, int, int], None] = lambda *_: None
+    result: Result, data: Path | None, on_sound: Callable[[str, int, int], None] = lambda *_: None
 ) -> dict[str, str]:
     """Render what competitors picked.
 
@@ -50,7 +50,7 @@ def sounds(
     result : Result
     data : Path, optional
         The folder of recordings the result was made from.
-    heard : callable, optional
+    on_sound : callable, optional
         Called with every sound, the number of sounds that are done, and the number of all.
 
     Returns
@@ -99,7 +99,7 @@ def sounds(
                 installed().note(f"a sound is left out: {error}")
             for pick in picks:
                 done += 1
-                heard(pick.sound, done, len(wanted))
+                on_sound(pick.sound, done, len(wanted))
     return {name: made[name] for name in wanted if name in made}
 
 

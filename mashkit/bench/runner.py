@@ -71,7 +71,7 @@ GIVE_UP_AFTER = 3
 NOT_TRIED = f"not tried: its process was lost {GIVE_UP_AFTER} times"
 """Reason of the rows of these inputs."""
 
-Listener = Callable[[Row, bool, int, int], None]
+OnRow = Callable[[Row, bool, int, int], None]
 """Receives (row, whether it was there already, inputs of all competitors so far, and in all)."""
 
 
@@ -82,7 +82,7 @@ def run(
     data: Path | None = None,
     jobs: int = 1,
     registry: Registry | None = None,
-    heard: Listener | None = None,
+    on_row: OnRow | None = None,
     notify: Callable[[StageEvent], object] = lambda _: None,
 ) -> Result:
     """Measure each row of a suite that has not been measured yet, and return the whole result.
@@ -98,7 +98,7 @@ def run(
     jobs : int
         Competitors at a time. More than one disturbs the timing.
     registry : Registry, optional
-    heard : callable, optional
+    on_row : callable, optional
         Called with every row, in this thread.
     notify : callable
         Called, in this thread, with each event of the preparation (a collection is separated) and each measurement as
@@ -118,7 +118,7 @@ def run(
         If the task fails, or returns what its interface forbids.
     """
     with _alone(suite, require_writable_folder(folder)):
-        return _measured(suite, folder, data, jobs, registry or Registry(), heard, notify)
+        return _measured(suite, folder, data, jobs, registry or Registry(), on_row, notify)
 
 
 def _alone(suite: Suite, folder: Path) -> AbstractContextManager[None]:
@@ -134,7 +134,7 @@ def _measured(
     data: Path | None,
     jobs: int,
     registry: Registry,
-    heard: Listener | None,
+    on_row: OnRow | None,
     notify: Callable[[StageEvent], object],
 ) -> Result:
     """Return the result of :func:`run`, in a folder that this process has for itself."""
@@ -168,8 +168,8 @@ def _measured(
             row = attrs.evolve(row, trained_on=songs, facts=facts[row.input])
         rows[row.label, row.input] = row
         done += len(inputs) if row.input == EVERYTHING else 1
-        if heard is not None:
-            heard(row, was_there, done, total)
+        if on_row is not None:
+            on_row(row, was_there, done, total)
     places = [EVERYTHING, *(given.name for given in inputs)]
     ordered = [rows[one.label, place] for one in suite.competitors for place in places if (one.label, place) in rows]
     entries = [

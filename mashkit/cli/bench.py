@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mashkit.cli.actions import Commands, add_actions, add_dry_run
+from mashkit.cli.actions import Commands, add_actions, add_dry_run, positive
 from mashkit.cli.status import DONE, FAILED, NOT_IN_ORDER, PARTLY
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def add_parser(commands: Commands) -> None:
     running.add_argument("--only", action="append", default=[], metavar="COMPONENT",
                          help="measure only this component of the suite, by name or label; repeatable; the result "
                          "keeps the others' measurements of an earlier run")  # fmt: skip
-    running.add_argument("--jobs", type=int, default=1, metavar="N",
+    running.add_argument("--jobs", type=positive, default=1, metavar="N",
                          help="competitors at a time; default: %(default)s, for times that can be trusted")  # fmt: skip
     running.add_argument(
         "--collection", metavar="NAME", help="run on this collection instead: see `mashkit bench data`"
@@ -104,14 +104,11 @@ def _run(arguments: argparse.Namespace) -> int:
     from mashkit.bench.runner import run, what_is_ahead
     from mashkit.cli.console import print_json, say
     from mashkit.cli.progress import ProgressListener
-    from mashkit.errors import UsageError
     from mashkit.hookspecs import StageEvent
     from mashkit.registry import Registry
 
     require_matplotlib()
     require_pyarrow()
-    if arguments.jobs < 1:
-        raise UsageError(f"--jobs {arguments.jobs}", "give a whole number of 1 or more")
     _require_data(arguments)
     suite = _suite(arguments)
     registry = Registry()
@@ -120,7 +117,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
     said: set[tuple[str, str]] = set()
 
-    def heard(row: Row, known: bool, done: int, total: int) -> None:
+    def on_row(row: Row, known: bool, done: int, total: int) -> None:
         # A competitor that fails on many inputs for one reason is reported once.
         failed = row.status in LOST and (row.label, row.reason) not in said
         said.add((row.label, row.reason))
@@ -145,7 +142,7 @@ def _run(arguments: argparse.Namespace) -> int:
         return _say_what_is_ahead(ahead, arguments, _named(arguments, suite))
     with ProgressListener(registry, quiet=arguments.quiet):
         measured = run(
-            suite, arguments.output, data=arguments.data, jobs=arguments.jobs, registry=registry, heard=heard,
+            suite, arguments.output, data=arguments.data, jobs=arguments.jobs, registry=registry, on_row=on_row,
             notify=notify,
         )  # fmt: skip
     result, notes = with_earlier(measured, arguments.output)
