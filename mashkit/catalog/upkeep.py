@@ -24,7 +24,7 @@ from mashkit.catalog.songs import bytes_digest
 from mashkit.errors import CatalogError, MashkitError, UsageError
 from mashkit.paths import exists, path_of, path_text
 
-Listener = Callable[[int, int], object]
+Notify = Callable[[int, int], object]
 """A function that is called with (number of files checked, number of all files)."""
 
 
@@ -151,7 +151,7 @@ class Finding:
         return self.fault in ("orphan", "unfinished", "song")
 
 
-def verify(database: MashupDB, *, thorough: bool = True, notify: Listener = lambda *_: None) -> Iterator[Finding]:
+def verify(database: MashupDB, *, thorough: bool = True, notify: Notify = lambda *_: None) -> Iterator[Finding]:
     """Check a database for damage, and yield each fault.
 
     Parameters
@@ -199,7 +199,7 @@ def _verify_clips(database: MashupDB) -> Iterator[Finding]:
             yield Finding("clip", clip_id, f"cannot be read: {error}", (clip_id,))
 
 
-def _verify_objects(database: MashupDB, thorough: bool, notify: Listener) -> Iterator[Finding]:
+def _verify_objects(database: MashupDB, thorough: bool, notify: Notify) -> Iterator[Finding]:
     known = {
         (sha256, suffix): size for sha256, suffix, size in database.rows("SELECT sha256, suffix, bytes FROM objects")
     }
