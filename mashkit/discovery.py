@@ -354,8 +354,8 @@ class Discovery:
         try:
             with plugin_code(f"plugin {origin.distribution}"):
                 module = entry.load()
+                _require_known_hooks(self.plugins, module)
                 self.plugins.register(module, name=name)
-                self.plugins.check_pending()
                 _require_marks(module)
                 registered = [
                     Registered(kind, info, origin)
@@ -516,10 +516,34 @@ def _listed(given: object, hook_name: str, cls: type[T]) -> list[T]:
     return found
 
 
+def _require_known_hooks(plugins: pluggy.PluginManager, module: object) -> None:
+    """Raise TypeError if a function is marked as a hook, and there is no such hook, or the hook gives no such argument.
+
+    pluggy finds this too, but its text does not say which hook may be meant, and has the path of the module.
+    """
+    for name in dir(module):
+        marked = plugins.parse_hookimpl_opts(module, name)
+        if marked is None or marked["optionalhook"]:
+            continue
+        hook = marked["specname"] or name
+        if hook not in _HOOKS:
+            near = difflib.get_close_matches(hook, _HOOKS, n=1)
+            meant = f"did you mean {near[0]}?" if near else "see mashkit.hookspecs"
+            raise TypeError(f"no hook is called {hook}: {meant}")
+        given = inspect.signature(getattr(hookspecs, hook)).parameters
+        for argument in inspect.signature(getattr(module, name)).parameters.values():
+            needed = argument.default is argument.empty and argument.kind is argument.POSITIONAL_OR_KEYWORD
+            if needed and argument.name not in given:
+                has = ", ".join(given) or "none"
+                raise TypeError(f"{name} has an argument {argument.name!r}: the hook has {has}")
+
+
+_HOOKS = frozenset(name for name in vars(hookspecs) if name.startswith("mashkit_"))
+
+
 def _require_marks(module: object) -> None:
     """Raise TypeError if a function is named as one of the hooks, but is not marked as one: nobody would call it."""
-    hooks = {name for name in vars(hookspecs) if name.startswith("mashkit_")}
-    for name in sorted(hooks.intersection(vars(module))):
+    for name in sorted(_HOOKS.intersection(vars(module))):
         if not hasattr(getattr(module, name), "mashkit_impl"):
             raise TypeError(f"{name} is not marked with @mashkit.hookimpl, so it is never called")
 

@@ -97,7 +97,22 @@ def test_a_plugin_of_tomorrow_is_listed_and_says_what_it_needs(install: Installe
         (
             "acme_misspelt",
             "from mashkit import hookimpl\n@hookimpl\ndef mashkit_register_strechers(): return []",
-            "mashkit_register_strechers",
+            "TypeError: no hook is called mashkit_register_strechers: did you mean mashkit_register_stretchers?",
+        ),
+        (
+            "acme_singular",
+            "from mashkit import hookimpl\n@hookimpl\ndef mashkit_register_scorer(): return []",
+            "TypeError: no hook is called mashkit_register_scorer: did you mean mashkit_register_scorers?",
+        ),
+        (
+            "acme_elsewhere",
+            "from mashkit import hookimpl\n@hookimpl(specname='on_load')\ndef load(): return []",
+            "TypeError: no hook is called on_load: see mashkit.hookspecs",
+        ),
+        (
+            "acme_argument",
+            "from mashkit import hookimpl\n@hookimpl\ndef mashkit_stage(happened): pass",
+            "TypeError: mashkit_stage has an argument 'happened': the hook has event",
         ),
         (
             "acme_hook_raises",

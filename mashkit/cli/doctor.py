@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
         checks.append({"check": what, "ok": not problem, "needed": needed, "problem": problem, "fix": fix})
 
     for one in registry.broken:
-        check(f"plugin {one.distribution}", one.reason, f"reinstall or remove {one.distribution}", needed=False)
+        check(f"plugin {one.distribution}", one.reason, f"tell its authors, or remove {one.distribution}", needed=False)
     components = registry.components()
     for distribution, problem, fix in installed_badly(one.origin.distribution for one in components):
         check(f"plugin {distribution}", problem, fix, needed=False)
