@@ -378,8 +378,17 @@ class Kit:
         seed: int = 0,
         vocal: str | None = None,
     ) -> list[Mashup]:
-        """Plan mashups (see :meth:`Generator.plan`) without rendering them."""
+        """Plan mashups (see :meth:`Generator.plan`) without rendering them.
+
+        Raises
+        ------
+        GenerationError
+            If no plan exists, or the catalog has no clip; the error then has the reason of the first song.
+        UsageError, ContractViolation
+            As :meth:`Generator.plan`.
+        """
         _require_catalog(catalog)
+        _require_clips(catalog)
         drawn = self.generator.plan(catalog.clips, condition=condition, count=count, seed=seed, vocal=vocal)
         plans: list[MashupPlan] = []
         try:
@@ -550,6 +559,19 @@ class Kit:
 def _require_catalog(catalog: object) -> None:
     """Raise UsageError unless ``catalog`` is a source whose clips are listed."""
     _require_source(catalog, "clips")
+
+
+def _require_clips(catalog: Catalog) -> None:
+    """Raise GenerationError, with the reason of the first song that could not be used, if a catalog has no clip."""
+    if len(catalog.clips):
+        return
+    failures = getattr(catalog, "failures", ())  # another source of clips need not have them
+    if not failures:
+        raise GenerationError("the catalog has no clip", "add songs")
+    error = failures[0].error
+    songs = "its song" if len(failures) == 1 else f"none of its {len(failures)} songs"
+    cannot = "cannot" if len(failures) == 1 else "can"
+    raise GenerationError(f"the catalog has no clip, because {songs} {cannot} be used: {error.problem}", error.fix)
 
 
 def _require_source(catalog: object, *members: str) -> None:

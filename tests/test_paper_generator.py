@@ -413,3 +413,8 @@ def test_fades_lie_on_bar_lines(clips: list[Clip]) -> None:
     assert {(plan.mixing.fade_in_s, plan.mixing.fade_out_s) for plan in plans(clips, "matched", fades=False)} == {
         (0, 0)
     }
+
+
+def test_no_clips_are_no_list_of_clips() -> None:
+    with pytest.raises(GenerationError, match=r"among 0 clips: .*: there is no clip \(add songs\)$"):
+        next(PaperGenerator().plan([], condition="matched", count=1, seed=0))

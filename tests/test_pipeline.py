@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -12,7 +13,7 @@ import pytest
 
 import mashkit as mk
 from light import Grid, SteadyTurntable, Thirds, Turntable
-from mashkit.errors import ComponentFailed, UnknownComponent, UsageError
+from mashkit.errors import ComponentFailed, GenerationError, UnknownComponent, UsageError
 from mashkit.hookspecs import StageEvent, hookimpl
 from mashkit.mashup import Mashup
 from mashkit.synthetic.source import SyntheticSource
@@ -54,6 +55,28 @@ def test_ranked_best_first_with_ties_in_order(source: SyntheticSource) -> None:
     expected = sorted(drawn, key=lambda mashup: -mashup.plan.duration_s)
     assert [one.mashup.plan for one in ranked] == [mashup.plan for mashup in expected]
     assert [one.mashup.plan for one in kit.rank(drawn, top=3)] == [mashup.plan for mashup in expected[:3]]
+
+
+def test_a_catalog_without_clips_says_why(tmp_path: Path) -> None:
+    kit = mk.Kit(separator=Thirds(), analyzer=Grid(), stretcher=Turntable())
+    nowhere = [str(tmp_path / "nope"), str(tmp_path / "neither.wav")]
+    catalog = kit.catalog(nowhere[0], cache=tmp_path / "cache")
+    assert [str(one.path) for one in catalog.failures] == nowhere[:1]
+    with pytest.raises(
+        GenerationError, match=r"no clip, because its song cannot be used: .*nope: no such file or folder"
+    ):
+        kit.generate(catalog)
+    catalog = kit.catalog(nowhere, cache=tmp_path / "cache")
+    with pytest.raises(
+        GenerationError, match=r"because none of its 2 songs can be used: .*nope: no such file"
+    ) as raised:
+        kit.generate(catalog)
+    assert raised.value.fix == "check the spelling"
+    with (
+        mk.MashupDB(tmp_path / "empty.mashdb") as database,
+        pytest.raises(GenerationError, match=r"no clip \(add songs"),
+    ):
+        kit.generate(mk.Catalog(database))
 
 
 def test_per_vocal_counts_songs(source: SyntheticSource) -> None:

@@ -344,8 +344,9 @@ class _Drawer:
             clips = f"{left_out} clip{' is' if left_out == 1 else 's are'}"
             why += f"; {clips} left out, because the metre is doubtful"
             fix += "" if fix == _DOUBTFUL_FIX else f"; or {_DOUBTFUL_FIX}"
+        listed = f" [{known}]" if known else ""
         return GenerationError(
-            f"no {self._condition} mashup among {len(self._clips)} clips: {reason}: {why} [{known}]", fix
+            f"no {self._condition} mashup among {len(self._clips)} clips: {reason}: {why}{listed}", fix
         )
 
     def _lengths(self) -> list[float]:
