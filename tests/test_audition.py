@@ -638,7 +638,10 @@ def test_the_table_holds_no_formula(made: tuple[Path, Path], tmp_path: Path) -> 
 
 def test_an_export_before_any_decision_is_empty(out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["audition", "export", str(out), "-o", str(tmp_path / "kept")]) == 0
-    assert "nothing was decided" in capsys.readouterr().err
+    told = capsys.readouterr()
+    assert "nothing was decided" in told.err
+    assert told.out == ""
+    assert not (out / DATABASE).exists()
     assert (tmp_path / "kept" / "preferences.jsonl").read_text() == ""
     assert len((tmp_path / "kept" / "decisions.csv").read_text().splitlines()) == 1
 
@@ -665,11 +668,12 @@ def test_the_command_exports_what_was_kept(
 ) -> None:
     one, two, three, four = read_output(out).candidates.values()
     louder = Candidate(changed(one.plan, {Role.HARMONIC: Change(gain_db=2)}, None), one.clips, parent=one.id)
+    long = Candidate(attrs.evolve(one.plan, duration_s=90.0), one.clips, parent=one.id)
     lost = Candidate(
         attrs.evolve(one.plan, layers=[attrs.evolve(layer, clip_id="0" * 16) for layer in one.plan.layers]), {}
     )
     store = Store(out)
-    for candidate in (one, louder, two, lost):
+    for candidate in (one, louder, two, long, lost):
         decided(store, candidate, verdict="keep")
     decided(store, three, verdict="reject")
     store.close()
@@ -677,12 +681,13 @@ def test_the_command_exports_what_was_kept(
     target = tmp_path / "kept"
     command = ["audition", "export", str(out), "-o", str(target), "--db", str(made[0])]
     assert main(command) == 3  # one of them could not be written
-    assert {path.name for path in target.iterdir() if path.is_dir()} == {one.id, louder.id, two.id}
+    assert f"plan {long.id}: the mashup lasts 90.0 s, but its last layer ends at" in capsys.readouterr().err
+    assert {path.name for path in target.iterdir() if path.is_dir()} == {one.id, louder.id, two.id, long.id}
     assert (target / one.id / "mix.flac").read_bytes() == (out / "mashup-1" / "mix.flac").read_bytes()
     for plan in (louder, two):
         assert {path.name for path in (target / plan.id / "stems").iterdir()} == {f"{role}.flac" for role in plan.roles}
         assert MashupPlan.from_json((target / plan.id / "plan.json").read_text()).id == plan.id
-    assert len((target / "preferences.jsonl").read_text().splitlines()) == 4
+    assert len((target / "preferences.jsonl").read_text().splitlines()) == 5
     assert four.id not in (target / "decisions.csv").read_text()
     assert main(command) == 3  # an export of the same folder replaces the first one
 
@@ -690,7 +695,7 @@ def test_the_command_exports_what_was_kept(
     MashupDB(tmp_path / "other").close()
     capsys.readouterr()
     assert main([*command[:-1], str(tmp_path / "other")]) == 3
-    assert capsys.readouterr().err.count("the files of an earlier export stay") == 2  # of louder and two
+    assert capsys.readouterr().err.count("the files of an earlier export stay") == 3  # of louder, two and long
     assert {path.relative_to(target): path.read_bytes() for path in target.rglob("*.flac")} == before
 
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import attrs
 import numpy as np
 import pytest
 
@@ -186,6 +187,21 @@ def test_a_plan_is_rendered_again_as_it_was(
             one, other = (mk.load(folder / name) for folder in (plan.parent, Path(again["folder"])))
             np.testing.assert_array_equal(one.samples, other.samples)
         assert json.loads((Path(again["folder"]) / "plan.json").read_text()) == json.loads(plan.read_text())
+
+
+def test_what_is_odd_about_an_edited_plan_is_told(
+    mashed: Path, pair: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = mk.MashupPlan.from_json((mashed / "mashup-1" / "plan.json").read_text())
+    away = [attrs.evolve(layer, offset_s=500.0) if layer.role is Role.HARMONIC else layer for layer in plan.layers]
+    (tmp_path / "edited.json").write_text(attrs.evolve(plan, layers=away).to_json())
+    command = ("render", tmp_path / "edited.json", "--songs", *pair, *QUICKEST, "--quiet", "--json")
+    assert run(*command, "-o", tmp_path / "out") == 0
+    told = capsys.readouterr()
+    (made,) = json.loads(told.out)["mashups"]
+    (note,) = made["notes"]
+    assert note.startswith("the harmonic layer is silent: it plays from 500.0 s")
+    assert f"plan {made['plan']['id']}: {note}" in told.err
 
 
 def test_page_is_self_contained(mashed: Path) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import pickle
+import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import attrs
 import numpy as np
@@ -351,6 +354,29 @@ def test_an_original_is_the_song_itself(stretcher: CountingStretcher) -> None:
     total = sum(source.stem(source.clips[0].id, role).samples for role in Role)
     np.testing.assert_allclose(mashup.mix.samples, total * 10 ** (mashup.gain_db / 20), atol=1e-5)
     assert stretcher.calls == []
+
+
+def test_what_is_odd_about_an_edited_plan_is_in_its_record(stretcher: CountingStretcher, tmp_path: Path) -> None:
+    source = Tone({"a": 120.0}, seconds=10.0, gain=0.2)
+
+    def notes(duration_s: float = 10.0, **harmonic: float) -> list[str]:
+        layers = [Layer(role=Role.VOCAL, clip_id="a"), Layer(role=Role.HARMONIC, clip_id="a", **harmonic)]
+        plan = MashupPlan(condition="original", layers=layers, duration_s=duration_s, seed=0)
+        folder = Renderer(source, stretcher).mashup(plan).save(tmp_path / "made")
+        record = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
+        assert MashupPlan.from_dict(record) == plan
+        return record["notes"]
+
+    assert notes() == notes(offset_s=-9.0, gain_db=-20.0) == notes(duration_s=12.0, offset_s=2.0) == []
+    silent = "the harmonic layer is silent: it plays from {} of a mashup of 10.0 s, with a gain of {} dB"
+    assert notes(offset_s=500.0) == [silent.format("500.0 s to 510.0 s", "+0.0")]
+    assert notes(offset_s=-11.0) == [silent.format("-11.0 s to -1.0 s", "+0.0")]
+    assert notes(gain_db=-90.0) == [silent.format("0.0 s to 10.0 s", "-90.0")]
+    assert notes(duration_s=300.0) == ["the mashup lasts 300.0 s, but its last layer ends at 10.0 s"]
+    (lowered,) = notes(gain_db=60.0)
+    assert re.fullmatch(
+        r"the whole mix is lowered by 4\d\.\d dB .*: lower the harmonic layer \(gain \+60\.0 dB\)", lowered
+    )
 
 
 @pytest.mark.parametrize("seconds", [1e-6, 1e9])

@@ -116,10 +116,13 @@ class Exported:
         One for each kept candidate.
     failures : list of dict
         "plan" and "error" of the kept candidates that could not be written.
+    notes : list of dict
+        "plan" and "note": the remarks on those that were rendered (:func:`mashkit.rendering.output.remarks`).
     """
 
     folders: list[Path] = attrs.field(factory=list)
     failures: list[dict[str, str]] = attrs.field(factory=list)
+    notes: list[dict[str, str]] = attrs.field(factory=list)
 
 
 def write(
@@ -152,8 +155,9 @@ def write(
         for candidate in kept:
             target = output.staging / candidate.id
             try:
-                _write_one(pool.candidates.get(candidate.id, candidate), target, mashup)
+                said = _write_one(pool.candidates.get(candidate.id, candidate), target, mashup)
                 done.folders.append(folder / candidate.id)
+                done.notes += [{"plan": candidate.id, "note": note} for note in said]
             except OutputError:
                 raise
             except Exception as error:  # noqa: BLE001 — the error of one candidate is listed, and the others go on
@@ -166,15 +170,17 @@ def write(
     return done
 
 
-def _write_one(candidate: Candidate, target: Path, mashup: Callable[[MashupPlan], Mashup]) -> None:
+def _write_one(candidate: Candidate, target: Path, mashup: Callable[[MashupPlan], Mashup]) -> list[str]:
+    """Write the files of a candidate; return the remarks on it if it is rendered."""
     if candidate.folder is not None:
         try:
             _copy(candidate, candidate.folder, target)
         except (CatalogError, OSError):
             _remove(target)  # a file is missing or broken, so all are rendered
         else:
-            return
-    write_mashup(mashup(candidate.plan), target)
+            return []
+    notes: list[str] = write_mashup(mashup(candidate.plan), target)["notes"]
+    return notes
 
 
 def _copy(candidate: Candidate, folder: Path, target: Path) -> None:

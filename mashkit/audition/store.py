@@ -110,8 +110,8 @@ class Store:
 
     Parameters
     ----------
-    folder : Path
-        The folder of `mashkit mash -o`, or of a database.
+    folder : Path, optional
+        The folder of `mashkit mash -o`, or of a database; None for an empty store in memory.
     now : callable, optional
         Returns the time, for tests.
 
@@ -122,9 +122,9 @@ class Store:
     """
 
     def __init__(
-        self, folder: Path, *, now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC)
+        self, folder: Path | None, *, now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC)
     ) -> None:
-        self.path = folder / DATABASE
+        self.path = Path(":memory:") if folder is None else folder / DATABASE
         self._now = now
         self._lock = threading.RLock()
         try:

@@ -172,9 +172,10 @@ def _export(arguments: argparse.Namespace, folder: Path | None) -> int:
     kit = require(_kit(arguments), arguments, "stretcher")
     catalogs = _catalogs(arguments)
     pool = Pool() if folder is None else read_output(folder)
-    if not (home / DATABASE).is_file():
+    decided = (home / DATABASE).is_file()
+    if not decided:
         say(f"nothing was decided in {path_text(home)} yet: mashkit audition")
-    store = Store(home)
+    store = Store(home if decided else None)
     add_stored(pool, store)
     scores = dict(store.scores())
     if folder is not None and (name := written_scores(folder)[0]):
@@ -188,7 +189,11 @@ def _export(arguments: argparse.Namespace, folder: Path | None) -> int:
     store.close()
     for failure in done.failures:
         say(failure["error"])
-    if not printed({"folders": [path_text(one) for one in done.folders], "failures": done.failures}, arguments):
-        print("\n".join(path_text(one) for one in done.folders))
+    for remark in done.notes:
+        say(f"plan {remark['plan']}: {remark['note']}")
+    folders = [path_text(one) for one in done.folders]
+    if not printed({"folders": folders, "failures": done.failures, "notes": done.notes}, arguments):
+        for one in folders:
+            print(one)
         say(f"{len(done.folders)} kept mashups, all decisions and preferences: {path_text(arguments.output)}")
     return status_of([*done.folders, home], done.failures)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mashkit.cli.actions import MASHUP_KINDS, Commands, add_collection, add_command, add_components, add_dry_run
-from mashkit.cli.console import print_json, status_of
+from mashkit.cli.console import print_json, say, status_of
 
 if TYPE_CHECKING:
     from mashkit.types import MashupPlan
@@ -77,6 +77,8 @@ def run(arguments: argparse.Namespace) -> int:
                 (mashup,) = kit.mashups(catalog, [plan])
                 record = write_mashup(mashup, output.staging / plan.id, clicks=arguments.clicks)
                 rendered.append({"folder": path_text(arguments.output / plan.id), **record})
+                for note in record["notes"]:
+                    say(f"plan {plan.id}: {note}")
 
             error = failure_of(write, output.staging / plan.id)
             if error is not None:

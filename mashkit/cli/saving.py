@@ -73,7 +73,7 @@ def save_mashups(kit: Kit, best: Sequence[Ranked], output: OutputSet, *, clicks:
             saved.failures.append({"plan": ranked.mashup.plan.id, "error": str(error)})
             said = said_of(f"mashup {ranked.rank} (plan {ranked.mashup.plan.id})", error)
             event = attrs.evolve(event, state="failed", message=said)
-        for note in ranked.mashup.plan.notes if error is None else ():
+        for note in [*ranked.mashup.plan.notes, *saved.records[-1]["notes"]] if error is None else ():
             say(f"mashup {ranked.rank}: {note}")
         kit.registry.plugins.hook.mashkit_stage(event=event)
     if errors and not saved.ranked:
@@ -101,7 +101,7 @@ def _saved_record(ranked: Ranked, record: Mapping[str, Any], folder: Path) -> di
         "rank": ranked.rank,
         "folder": path_text(folder),
         "score": ranked.score.to_dict(),
-        **{name: record[name] for name in ("plan", "gain_db", "limited_db", "key_distance", "licences")},
+        **{name: record[name] for name in ("plan", "gain_db", "limited_db", "notes", "key_distance", "licences")},
         "titles": {str(role): clip.title for role, clip in ranked.mashup.clips.items()},
     }
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from mashkit.atomicfile import require_writable_folder, write_json
 from mashkit.audio.files import save
+from mashkit.audio.silence import is_silent
 from mashkit.features.tuning import sounding_distance
 from mashkit.mashup import Mashup
 from mashkit.products import MARK
@@ -19,6 +20,10 @@ from mashkit.types import Audio, Clip, Layer, Role
 
 RECORDED_PACKAGES = ("mashkit", "numpy", "scipy", "soundfile", "soxr", "pyloudnorm", "numpy-audio-limiter")
 """Packages of the core whose version can change a result."""
+LONGER_S = 0.1
+"""A plan that ends by more than this after its last layer, seconds, is remarked on."""
+LOWERED_DB = 20.0
+"""A mix that is lowered by more than this, dB, is remarked on: its other layers can hardly be heard."""
 CLICK_HZ, CLICK_S = 1000, 0.03
 """Frequency and length of a click: short, so that its time is easy to hear; on downbeats it is an octave higher."""
 
@@ -47,14 +52,45 @@ def key_distance(layer: Layer, clip: Clip, seed: Clip, sung: float = 0.0) -> flo
     return None if distance is None else (distance + sung - layer.semitones + 6) % 12 - 6
 
 
+def remarks(mashup: Mashup) -> list[str]:
+    """Return what is odd about the sound of a mashup: an edited plan can ask for what nobody wants to hear.
+
+    That is a layer that is silent all the time, a plan that is longer than its layers, and a mix that is lowered by
+    more than :data:`LOWERED_DB`.
+    """
+    plan = mashup.plan
+    ends = {layer.role: float(layer.to_mashup(mashup.clips[layer.role].duration)) for layer in plan.layers}
+    said = [
+        f"the {layer.role} layer is silent: it plays from {layer.offset_s:.1f} s to {ends[layer.role]:.1f} s "
+        f"of a mashup of {plan.duration_s:.1f} s, with a gain of {layer.gain_db:+.1f} dB"
+        for layer in plan.layers
+        if is_silent(mashup.stems[layer.role])
+    ]
+    last = max(ends.values())
+    if plan.duration_s - last > LONGER_S:
+        said.append(f"the mashup lasts {plan.duration_s:.1f} s, but its last layer ends at {last:.1f} s")
+    if mashup.gain_db < -LOWERED_DB:
+        loudest = max(plan.layers, key=lambda layer: mashup.stems[layer.role].peak)
+        said.append(
+            f"the whole mix is lowered by {-mashup.gain_db:.1f} dB to keep its peaks: "
+            f"lower the {loudest.role} layer (gain {loudest.gain_db:+.1f} dB)"
+        )
+    return said
+
+
 def mashup_record(mashup: Mashup) -> dict[str, Any]:
-    """Return the record of a mashup's origin, as plain data: plan, clips, components, versions, licences."""
+    """Return the record of a mashup's origin, as plain data: plan, clips, components, versions, licences.
+
+    "notes" are the :func:`remarks`. They are not among the plan's own notes, because those go on with the plan, and
+    the next edit may mend what the remarks are about.
+    """
     components = [*mashup.provenance(), mashup.renderer.stretcher.described()]
     seed, sung = mashup.clips[Role.VOCAL], mashup.plan.layer(Role.VOCAL).semitones
     return {
         "plan": {"id": mashup.plan.id, **mashup.plan.to_dict()},
         "gain_db": mashup.gain_db,
         "limited_db": mashup.limited_db,
+        "notes": remarks(mashup),
         "sample_rate": mashup.sample_rate,
         "frames": mashup.mix.frames,
         # Drums have no key of their own, and their song's key has no effect on how they fit.
