@@ -1,12 +1,13 @@
-"""Lock a file, so that only one process at a time does the work for which the file stands.
+"""Lock a file or a folder, so that only one process at a time does the work for which it stands.
 
-A lock ends with its process, however the process ends. The file stays, because another process may have opened it
+A lock ends with its process, however the process ends. A locked file stays, because another process may have opened it
 already, and would then lock a file that has no name any more.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,6 +33,39 @@ def held(path: Path, taken: MashkitError, *, forks: bool = True) -> Iterator[Non
     except OSError as error:
         raise OutputError(f"{path_text(path)} cannot be opened: {error.strerror}", "check its permissions") from error
     with file:
+        yield
+
+
+@contextlib.contextmanager
+def held_folder(folder: Path, taken: MashkitError) -> Iterator[None]:
+    """Hold a lock on a folder while a block runs, without waiting and without a file in the folder.
+
+    Where folders cannot be locked, as on Windows and on some network drives, the block runs without a lock.
+
+    Parameters
+    ----------
+    folder : Path
+    taken : MashkitError
+        Raised if another process, or another block of this one, holds the lock.
+
+    Raises
+    ------
+    MashkitError
+        ``taken``.
+    """
+    with contextlib.ExitStack() as until_the_end:
+        try:
+            import fcntl
+
+            opened = os.open(folder, os.O_RDONLY)
+            until_the_end.callback(os.close, opened)
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Closing alone would leave the lock to a process that was forked meanwhile.
+            until_the_end.callback(fcntl.flock, opened, fcntl.LOCK_UN)
+        except BlockingIOError:
+            raise taken from None
+        except (ImportError, OSError):
+            pass
         yield
 
 

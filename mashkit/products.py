@@ -8,6 +8,7 @@ there, so that a second run into the same folder replaces exactly the files of t
 from __future__ import annotations
 
 import codecs
+import contextlib
 import json
 import os
 import re
@@ -23,6 +24,7 @@ import attrs
 
 from mashkit.atomicfile import require_no_other_kind, require_possible_folder, require_writable_folder, write_json
 from mashkit.errors import OutputError
+from mashkit.locks import held_folder
 from mashkit.models import sha256_of
 from mashkit.paths import is_file, path_text, without_links
 
@@ -142,7 +144,8 @@ class OutputSet:
     error, the files are moved to their places, and files of the earlier run that this run did not write are removed. If
     the block raises an error, the folder stays as it was; if there was none, it is removed again.
 
-    A file that mashkit did not write, or that was changed since, is never replaced or removed.
+    A file that mashkit did not write, or that was changed since, is never replaced or removed. While the block runs,
+    the folder is locked, because of two runs at once one would remove the files of the other.
 
     Parameters
     ----------
@@ -157,8 +160,8 @@ class OutputSet:
     Raises
     ------
     OutputError
-        If the folder cannot be written or contains another set, one of the user's files has such a name, or one of
-        mashkit's files was changed.
+        If the folder cannot be written or contains another set, one of the user's files has such a name, one of
+        mashkit's files was changed, or another run is writing into the folder.
 
     Examples
     --------
@@ -194,30 +197,40 @@ class OutputSet:
         _refuse_others(folder, known, names)
 
     def __enter__(self) -> Self:
-        _remove_abandoned(self.folder)
-        prefix = f"{_STAGING}{socket.gethostname()}-{os.getpid()}-"
-        try:
-            self.staging = Path(tempfile.mkdtemp(prefix=prefix, dir=self.folder))
-        except OSError as error:
-            raise OutputError(f"cannot write to {self.folder}: {error.strerror}", "free space") from error
+        taken = OutputError(
+            f"another run is writing into {path_text(self.folder)}", "wait until it ends, or name another folder"
+        )
+        with contextlib.ExitStack() as held:
+            held.enter_context(held_folder(self.folder, taken))
+            _remove_abandoned(self.folder)
+            prefix = f"{_STAGING}{socket.gethostname()}-{os.getpid()}-"
+            try:
+                self.staging = Path(tempfile.mkdtemp(prefix=prefix, dir=self.folder))
+            except OSError as error:
+                raise OutputError(f"cannot write to {self.folder}: {error.strerror}", "free space") from error
+            self._held = held.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if kind is not None:
+        with self._held:
+            self._end(failed=kind is not None)
+
+    def _end(self, *, failed: bool) -> None:
+        if failed:
             shutil.rmtree(self.staging, ignore_errors=True)
             _remove_empty(self._added)
             return
         try:
             self._commit()
-        except (OSError, OutputError) as failed:
-            why = failed.problem if isinstance(failed, OutputError) else failed.strerror
+        except (OSError, OutputError) as error:
+            why = error.problem if isinstance(error, OutputError) else error.strerror
             # The next run removes what an ended run has left.
             raise OutputError(
                 f"cannot finish {self.folder}: {why}",
                 f"the new files are in {self.staging}: move them before another run",
-            ) from failed
+            ) from error
 
     def keep(self, name: str) -> bool:
         """Copy what the earlier run wrote into a folder of this name to this run; return whether there was anything.
@@ -241,7 +254,7 @@ class OutputSet:
             for path in sorted(self.staging.rglob("*"))
             if path.is_file()
         }
-        # The list is read again, because another run into this folder may have ended meanwhile.
+        # The list is read again, because another run may have ended meanwhile where folders cannot be locked.
         known = FileList.read(self.folder) or FileList()
         _refuse_others(self.folder, known, new)
         # During the change the list contains old and new files, so that after a kill here no file looks like the

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mashkit.errors import MashkitError, OutputError
-from mashkit.locks import held, lock
+from mashkit.locks import held, held_folder, lock
 
 TAKEN = MashkitError("somebody else has it", "wait")
 HOLDER = """
@@ -80,6 +80,16 @@ def test_what_cannot_be_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setitem(sys.modules, "fcntl", None)  # as on Windows
     with pytest.raises(MashkitError, match="use Linux or macOS"):
         lock(tmp_path / "lock", TAKEN)
+
+
+def test_a_folder_is_held_without_a_file_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with held_folder(tmp_path, TAKEN), pytest.raises(MashkitError, match="somebody else"), held_folder(tmp_path, TAKEN):
+        pass
+    with held_folder(tmp_path, TAKEN):
+        assert list(tmp_path.iterdir()) == []
+    monkeypatch.setitem(sys.modules, "fcntl", None)  # as on Windows: there is no lock, and the work goes on
+    with held_folder(tmp_path, TAKEN), held_folder(tmp_path, TAKEN):
+        pass
 
 
 def test_held_for_a_block(tmp_path: Path) -> None:

@@ -123,6 +123,32 @@ with OutputSet(Path({str(tmp_path)!r}), made_of="test") as output:
     assert not list(tmp_path.glob(".mashkit-unfinished-*"))
 
 
+@pytest.mark.parametrize("first_fails", [True, False])
+def test_a_second_run_at_once_into_one_folder_is_refused(tmp_path: Path, first_fails: bool) -> None:
+    folder = tmp_path / "out"
+    code = f"""
+import sys
+from pathlib import Path
+from mashkit.products import OutputSet
+with OutputSet(Path({str(folder)!r}), made_of="test") as output:
+    (output.staging / "mix.flac").write_text("first")
+    print("working", flush=True)
+    sys.stdin.readline()
+    {"raise SystemExit(1)" if first_fails else ""}
+"""
+    first = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert first.stdout is not None
+    assert first.stdout.readline() == "working\n"
+    with pytest.raises(OutputError, match=r"another run is writing into .*out \(wait until it ends, or name another"):
+        write(folder, {"mix.flac": "second"})
+    first.communicate("\n", timeout=60)
+    assert {path.name for path in folder.rglob("*")} == (set() if first_fails else {LIST, "mix.flac"})
+    write(folder, {"mix.flac": "third"})
+    assert contents(folder) == {"mix.flac": "third"}
+    with OutputSet(folder, made_of="test"), pytest.raises(OutputError, match="another run"):
+        write(folder, {})
+
+
 @pytest.mark.parametrize("name", ["mix.flac", "stems/vocal.flac"])
 def test_a_file_of_the_users_is_never_replaced(tmp_path: Path, name: str) -> None:
     (tmp_path / name).parent.mkdir(exist_ok=True)
