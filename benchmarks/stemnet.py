@@ -5,7 +5,7 @@
 RUN is what `mashkit train-separator` wrote: of a song that was trained on, the network of the fold that left it out is
 measured; of all others the one that ships. Without such a network for each song that was trained on, nothing is
 measured. Excerpts, roles and measures are those of the suite `separators`
-(mashkit/bench/separators.py); old and new hear the same excerpt, one after the other. Beside it: what leaks into
+(mashkit/bench/separators.py); old and new get the same excerpt, one after the other. Beside it: what leaks into
 percussion in a passage of the song without drums, and whether the stems sum to the mix. CPU seconds are for a
 minute of sound, one thread, after both separators have separated a short excerpt that is not timed. An excerpt shorter
 than ``--excerpt`` is not timed, because networks work on segments, and a segment that is half empty costs as much.
@@ -28,13 +28,12 @@ from script import RESULTS, existing_folder, refuse_fewer, run_script, write_res
 from mashkit.bench.pieces import RENDERED
 from mashkit.bench.separators import (
     SeparatorTask,
-    _cut,
-    _distortions,
-    _sum,
-    _true_stems,
+    cut_stems,
+    distortions,
     excerpt_of,
     leakage,
     silent_start,
+    true_stems,
     unexplained,
 )
 from mashkit.bench.statistics import interval, median
@@ -42,6 +41,7 @@ from mashkit.bench.tasks import Input
 from mashkit.cli.actions import positive
 from mashkit.errors import UsageError
 from mashkit.rendering.output import environment
+from mashkit.synthetic import signals
 from mashkit.types import Role, StemSet
 from mashkit_spleeter_torch.separator import SpleeterTorchSeparator
 from mashkit_stemnet.checkpoint import load
@@ -58,13 +58,13 @@ def measured(separator: Any, true: StemSet, excerpt_s: float) -> dict[str, float
 
     An excerpt that is shorter than ``excerpt_s`` has no CPU seconds.
     """
-    mix = _sum(true)
+    mix = signals.mix(true)
     began = time.process_time()
     found = separator.separate(mix)
     spent = time.process_time() - began
     roles = [role for role in Role if role in true.roles]
     sides = [{str(role): stems.role(role) for role in roles} for stems in (true, found)]
-    values = _distortions(sides[0], sides[1])
+    values = distortions(sides[0], sides[1])
     for name in sides[0]:
         sound = [one.samples.astype(np.float64) for one in (sides[0][name], sides[1][name], mix)]
         if (leak := leakage(sound[0], sound[1], sound[2], mix.sample_rate)) is not None:
@@ -138,11 +138,11 @@ def main() -> None:
         if given.missing:
             print(given.name, given.missing)
             continue
-        stems = _true_stems(given)
+        stems = true_stems(given)
         excerpts = {"loudest": excerpt_of(stems, arguments.excerpt)}
         quiet = None if given.measure == RENDERED else silent_start(stems, Role.PERCUSSION, arguments.excerpt)
         if quiet is not None:
-            excerpts["without drums"] = _cut(stems, quiet, arguments.excerpt)
+            excerpts["without drums"] = cut_stems(stems, quiet, arguments.excerpt)
         file = networks[given.name]
         for which, excerpt in excerpts.items():
             for name, separator in (
@@ -151,10 +151,10 @@ def main() -> None:
                 if which == "loudest":
                     values = measured(separator, excerpt, arguments.excerpt)
                 else:
-                    mix = _sum(excerpt)
+                    mix = signals.mix(excerpt)
                     found = separator.separate(mix)
-                    heard = (excerpt.role(Role.PERCUSSION), found.role(Role.PERCUSSION), mix)
-                    sound = [one.samples.astype(np.float64) for one in heard]
+                    sounds = (excerpt.role(Role.PERCUSSION), found.role(Role.PERCUSSION), mix)
+                    sound = [one.samples.astype(np.float64) for one in sounds]
                     leak = leakage(sound[0], sound[1], sound[2], mix.sample_rate)
                     values = {} if leak is None else {"percussion_leak": leak}
                 kind = "rendered" if given.measure == RENDERED else "real"

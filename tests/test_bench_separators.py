@@ -28,10 +28,10 @@ from mashkit.bench.separator_metrics import MOST_DB, bss_sdr, leakage, sdr, si_s
 from mashkit.bench.separators import (
     FOUR,
     SeparatorTask,
-    _distortions,
-    _true_stems,
+    distortions,
     excerpt_of,
     silent_start,
+    true_stems,
     unexplained,
 )
 from mashkit.bench.suite import Competitor, Suite
@@ -146,7 +146,7 @@ def test_roles_that_never_sound_together_have_no_bss_and_fail_nobody() -> None:
         {name: Audio(one.astype(np.float32), 44_100) for name, one in zip(parts, side, strict=True)}
         for side in (true, found)
     ]
-    assert _distortions(*sides).keys() == {"vocals_sdr", "vocals_si", "drums_sdr", "drums_si"}
+    assert distortions(*sides).keys() == {"vocals_sdr", "vocals_si", "drums_sdr", "drums_si"}
 
 
 def test_the_excerpt_is_where_all_roles_sound() -> None:
@@ -181,7 +181,7 @@ def test_stempegs_excerpt_is_a_song_with_true_stems(monkeypatch: pytest.MonkeyPa
     if given.missing:
         pytest.skip(given.missing)
     assert given.name == "stempeg: The Easton Ellises - Falcon 69"
-    true = _true_stems(given)
+    true = true_stems(given)
     assert set(true.stems) == set(FOUR)
     mixture, rate = stempeg.read_stems(str(given.files[0]), stem_id=0, dtype=np.float32, multiprocess=False)
     # What it comes with as the mix is mastered, but it is the same music.

@@ -59,6 +59,7 @@ from mashkit.bench.tasks import Cell, Input, InputLost, Literature, Pick, Table,
 from mashkit.catalog.ingest import SAMPLE_RATE
 from mashkit.components import Component, whole
 from mashkit.interfaces import Separator
+from mashkit.synthetic import signals
 from mashkit.types import ROLE_STEMS, Audio, Role, Samples, StemSet
 
 FOUR = ("vocals", "drums", "bass", "other")
@@ -146,7 +147,7 @@ class SeparatorTask(Task):
     version: ClassVar[int] = 4
     heard: ClassVar[tuple[str, str]] = (
         "What they made of it",
-        "The true roles of the songs on which competitors differ most, and what each heard in the mix; one channel.",
+        "The true roles of the songs on which competitors differ most, and what each found in the mix; one channel.",
     )
     metrics: ClassVar[Sequence[Metric]] = tuple(_metrics())
     literature: ClassVar[Literature | None] = Literature(
@@ -187,33 +188,33 @@ class SeparatorTask(Task):
     def warm_up(self, component: Component) -> None:
         """Separate five seconds, so that networks are loaded."""
         stems = excerpt_of(rendered.render(rendered.compose(0, 0)), 5.0)
-        cast("Separator", component).separate(_sum(stems))
+        cast("Separator", component).separate(signals.mix(stems))
 
     def measure(self, component: Component, given: Input) -> dict[str, float]:
         """Return every metric of every role and stem, and the CPU time for a minute."""
         separator = cast("Separator", component)
-        song, length_s = _true_stems(given), given.parameters["excerpt_s"]
+        song, length_s = true_stems(given), given.parameters["excerpt_s"]
         start = excerpt_start(song, length_s)
-        true = _cut(song, start, length_s)
-        mix = _sum(true)
+        true = cut_stems(song, start, length_s)
+        mix = signals.mix(true)
         with stopwatch() as elapsed:
             found = separator.separate(mix)
         roles = [role for role in Role if role in true.roles and role in found.roles]
         sides = [{str(role): stems.role(role) for role in roles} for stems in (true, found)]
-        values = _distortions(sides[0], sides[1]) | {"rest": unexplained(found, mix)}
+        values = distortions(sides[0], sides[1]) | {"rest": unexplained(found, mix)}
         if set(FOUR) <= set(found.stems):
             there = [name for name in FOUR if name in true.stems]
-            values |= _distortions({name: true.stems[name] for name in there}, dict(found.stems))
+            values |= distortions({name: true.stems[name] for name in there}, dict(found.stems))
         separated = {start: (true, mix, found)}
         for role in roles:
             at = silent_start(song, role, length_s)
             if at is None:
                 continue
             if at not in separated:
-                part = _cut(song, at, length_s)
-                separated[at] = part, _sum(part), separator.separate(_sum(part))
-            heard = [one.samples.astype(np.float64) for one in _of_role(separated[at], role)]
-            if (leak := leakage(heard[0], heard[1], heard[2], mix.sample_rate)) is not None:
+                part = cut_stems(song, at, length_s)
+                separated[at] = part, signals.mix(part), separator.separate(signals.mix(part))
+            samples = [one.samples.astype(np.float64) for one in _of_role(separated[at], role)]
+            if (leak := leakage(samples[0], samples[1], samples[2], mix.sample_rate)) is not None:
                 values[f"{role}_leak"] = leak
         return {**values, **minute_cost(elapsed.cpu_s, mix)}
 
@@ -270,8 +271,8 @@ class SeparatorTask(Task):
 
     def parts(self, component: Component | None, given: Input, longest_s: float) -> Mapping[str, Audio]:
         """Return the beginnings of the roles that a separator finds; without one, of the true roles and the mix."""
-        true = excerpt_of(_true_stems(given), given.parameters["excerpt_s"])
-        mix = _sum(true)
+        true = excerpt_of(true_stems(given), given.parameters["excerpt_s"])
+        mix = signals.mix(true)
         stems = true if component is None else cast("Separator", component).separate(mix)
         sounds = {str(role): stems.role(role) for role in Role if role in stems.roles}
         if component is None:
@@ -312,7 +313,7 @@ class SeparatorTask(Task):
         return list(filter(has_values, charts))
 
 
-def _distortions(true: Mapping[str, Audio], found: Mapping[str, Audio]) -> dict[str, float]:
+def distortions(true: Mapping[str, Audio], found: Mapping[str, Audio]) -> dict[str, float]:
     """Return SDR, SI-SDR and BSSEval's SDR of the signals that are not silent, by name; BSSEval's if it is known."""
     names = [name for name, audio in true.items() if _rms(audio.samples) > SILENCE]
     pairs = [[side[name].samples.astype(np.float64) for name in names] for side in (true, found)]
@@ -366,12 +367,8 @@ def _rms(samples: Samples) -> float:
     return float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
 
 
-def _sum(stems: StemSet) -> Audio:
-    parts = list(stems.stems.values())
-    return Audio(np.sum([part.samples for part in parts], axis=0, dtype=np.float32), parts[0].sample_rate)
-
-
-def _true_stems(given: Input) -> StemSet:
+def true_stems(given: Input) -> StemSet:
+    """Return the true stems of an input's whole song."""
     if given.measure == RENDERED:
         return rendered.render(rendered.compose(given.parameters["seed"], given.parameters["number"]))
     if given.measure == STEMPEG:
@@ -421,7 +418,7 @@ def excerpt_of(stems: StemSet, length_s: float) -> StemSet:
 
     The separation of a role cannot be measured where the role is silent.
     """
-    return _cut(stems, excerpt_start(stems, length_s), length_s)
+    return cut_stems(stems, excerpt_start(stems, length_s), length_s)
 
 
 def excerpt_start(stems: StemSet, length_s: float) -> int:
@@ -448,7 +445,7 @@ def silent_start(stems: StemSet, role: Role, length_s: float) -> int | None:
     The frame is 0 for a shorter song. It is None if less than half a second is silent.
     """
     first = next(iter(stems.stems.values()))
-    powers = [power(one.samples, first.sample_rate) for one in (stems.role(role), _sum(stems))]
+    powers = [power(one.samples, first.sample_rate) for one in (stems.role(role), signals.mix(stems))]
     told = np.concatenate([[0], np.cumsum(silent(powers[0], powers[1]))])
     length = round(10 * length_s)
     starts = np.arange(0, max(1, len(told) - length), 10)
@@ -458,7 +455,7 @@ def silent_start(stems: StemSet, role: Role, length_s: float) -> int | None:
     return int(starts[best]) * (first.sample_rate // 10) if counts[best] >= FEWEST_SILENT else None
 
 
-def _cut(stems: StemSet, start: int, length_s: float) -> StemSet:
+def cut_stems(stems: StemSet, start: int, length_s: float) -> StemSet:
     """Return the part of that length that begins at a frame; the stems themselves if the part is all of them."""
     first = next(iter(stems.stems.values()))
     length = round(length_s * first.sample_rate)
