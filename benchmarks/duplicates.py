@@ -149,14 +149,14 @@ def rendered(pop909: Path, groove: Path, count: int) -> Iterator[tuple[str, str,
         yield piece.song, made.drums, prints
 
 
-def rounds(keys: int = 6, takes: int = 4) -> list[list[Soundprint]]:
-    """Return prints of a few chords that go round, in several keys, each with several takes of a shaker."""
+def rounds() -> list[list[Soundprint]]:
+    """Return prints of a few chords that go round, in six keys, each with four takes of a shaker."""
     chance, made = np.random.default_rng(0), []
-    for number in range(keys):
+    for number in range(6):
         mode, tempo = ("major", "minor")[number % 2], 90 + 8 * number
         chords = chord_progression(Key(2 * number, mode), seconds=32.0, tempo=tempo)
         fading = np.exp(-(np.arange(chords.frames) / chords.sample_rate % (60 / tempo)) / 0.05)
-        noises = [(0.03 * fading * chance.standard_normal(chords.samples.shape)).astype("f4") for _ in range(takes)]
+        noises = [(0.03 * fading * chance.standard_normal(chords.samples.shape)).astype("f4") for _ in range(4)]
         made.append([soundprint(Audio(chords.samples + noise, chords.sample_rate)) for noise in noises])
     return made
 

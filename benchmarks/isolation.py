@@ -69,12 +69,15 @@ def sounds(result: object) -> list[mk.Audio]:
     return [result] if isinstance(result, mk.Audio) else []
 
 
-def handing_over_s(audio: mk.Audio, results: list[mk.Audio], times: int = 11) -> float:
-    """Return the CPU seconds that a call's sound costs on its way: written and read, there and back."""
+def handing_over_s(audio: mk.Audio, results: list[mk.Audio]) -> float:
+    """Return the CPU seconds that a call's sound costs on its way: written and read, there and back.
+
+    It is the median of eleven, after one to warm up.
+    """
     taken = []
     with tempfile.TemporaryFile(buffering=0) as one, tempfile.TemporaryFile(buffering=0) as other:
         inbox, outbox = Scratch(one), Scratch(other)
-        for _ in range(times + 1):
+        for _ in range(12):
             start = time.process_time()
             inbox.get(inbox.put(audio))
             for reference in [outbox.put(result) for result in results]:

@@ -7,7 +7,7 @@ no observation of it: it is neither drawn nor counted.
 Conventions: a statistic is a function of the clusters' weights, shape (draws, clusters), and gives one value a draw,
 shape (draws,). With weights of one each the statistic is that of the sample itself, with whole-number weights that of a
 bootstrap sample, and with a single 1 that of the cluster alone. The value of a draw is NaN if the draw has no example
-of a class. A statistic also knows which clusters have data for it (:attr:`Statistic.carrying`). The functions take
+of a class. A statistic also has a list of the clusters with data (:attr:`Statistic.carrying`). The functions take
 arrays and import nothing else of the benchmark.
 
 Examples
@@ -237,7 +237,7 @@ def resampled(clusters: int, *, resamples: int = RESAMPLES, seed: int = 0) -> Va
     return weights
 
 
-def tails(clusters: int, level: float = LEVEL) -> tuple[float, float]:
+def tails(clusters: int) -> tuple[float, float]:
     """Return the quantiles of a bootstrap distribution between which the interval lies.
 
     They are expanded, because a bootstrap sample of n clusters varies less than n new clusters: Φ(∓√(n/(n−1))·t_{n−1}),
@@ -246,23 +246,20 @@ def tails(clusters: int, level: float = LEVEL) -> tuple[float, float]:
     """
     from scipy import stats
 
-    reach = math.sqrt(clusters / (clusters - 1)) * float(stats.t.ppf((1 + level) / 2, clusters - 1))
+    reach = math.sqrt(clusters / (clusters - 1)) * float(stats.t.ppf((1 + LEVEL) / 2, clusters - 1))
     low = float(stats.norm.cdf(-reach))
     return low, 1 - low
 
 
-def interval(
-    statistic: Statistic, clusters: int, *, level: float = LEVEL, resamples: int = RESAMPLES, seed: int = 0
-) -> Interval | None:
+def interval(statistic: Statistic, clusters: int, *, resamples: int = RESAMPLES, seed: int = 0) -> Interval | None:
     """Return the percentile bootstrap interval over the clusters that have data.
 
     It is None if fewer than two have some, or if every draw is NaN.
 
-    Where all n clusters agree, so do all draws, and their interval has no length, however few clusters there are. If
-    the statistic lies between known ends, what clusters agree on then has at least the share that the exact binomial
-    interval gives n of n, (α/2)^(1/n) (Clopper and Pearson, Biometrika 26(4), 1934), and the rest may lie at either
-    end: 9 songs that are all right give 66 to 100 %, 24 give 86 to 100 %. Ties of all clusters, in the middle between
-    the ends, keep an interval without length, because they come from what cannot tell.
+    If all n clusters have the same value, all draws are equal, and the interval would have no length. If the statistic
+    has known limits, the interval is then widened by the exact binomial interval for n of n, (α/2)^(1/n) (Clopper and
+    Pearson, Biometrika 26(4), 1934). 9 songs that are all right give 66 to 100 %; 24 songs give 86 to 100 %. If all
+    clusters are ties, the interval keeps length 0.
 
     Simulated with shares of .5 to .98, and with 1, 2 or 5 pairs a song, such intervals cover the truth in 90 to 100 %
     of samples of 9 songs, 89 to 100 % of 17, 90 to 100 % of 24 and 88 to 100 % of 39. Without the exact end it was 18,
@@ -271,20 +268,20 @@ def interval(
     Examples
     --------
     >>> three = interval(ratio([3, 1, 2], [4, 4, 4]), 3)
-    >>> three == interval(ratio([3, 1, 2, 0], [4, 4, 4, 0]), 4)  # a song without an answer tells nothing
+    >>> three == interval(ratio([3, 1, 2, 0], [4, 4, 4, 0]), 4)  # a song without data has no effect
     True
     """
     drawn, count = _drawn(statistic, clusters, resamples=resamples, seed=seed)
-    return _ends(drawn, count, statistic.within, level)
+    return _ends(drawn, count, statistic.within)
 
 
-def _ends(drawn: Values, clusters: int, within: tuple[float, float] | None, level: float = LEVEL) -> Interval | None:
+def _ends(drawn: Values, clusters: int, within: tuple[float, float] | None) -> Interval | None:
     """Return the interval of values drawn from so many clusters, as :func:`interval` does; None without values."""
     if len(drawn) == 0:
         return None
-    low, high = map(float, np.quantile(drawn, tails(clusters, level)))
+    low, high = map(float, np.quantile(drawn, tails(clusters)))
     if within is not None and _agree(low, high, within):
-        other = 1 - ((1 - level) / 2) ** (1 / clusters)
+        other = 1 - ((1 - LEVEL) / 2) ** (1 / clusters)
         low, high = low + other * (within[0] - low), high + other * (within[1] - high)
     return Interval(low, high)
 
@@ -298,8 +295,8 @@ def _agree(low: float, high: float, within: tuple[float, float]) -> bool:
 def _drawn(statistic: Statistic, clusters: int, *, resamples: int, seed: int) -> tuple[Values, int]:
     """Return the finite values of bootstrap samples, and the number of clusters they are drawn from.
 
-    Only clusters that have data are drawn: the others would lengthen the list and tell nothing. With fewer than two
-    there are no values.
+    Only clusters that have data are drawn, because the others have no effect. With fewer than two there are no
+    values.
     """
     own = np.flatnonzero(statistic.carrying)
     if len(own) < 2:
@@ -427,7 +424,7 @@ def _rank_biserial(differences: Values) -> Values:
 def _effect_interval(differences: Values, *, resamples: int, seed: int) -> Interval | None:
     """Return the bootstrap interval of :func:`rank_biserial`; None with fewer than two differences.
 
-    If all differences have one sign, its end is exact, as in :func:`interval`: zeros are no part of the effect.
+    If all differences have one sign, its end is exact, as in :func:`interval`: zeros are not part of the effect.
     """
     count = len(differences)
     if count < 2:
