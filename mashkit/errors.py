@@ -235,7 +235,8 @@ class TimeMapError(MashkitError):
     >>> mk.TimeMap(source=[0, 4, 3], target=[0, 4, 9])
     Traceback (most recent call last):
         ...
-    mashkit.errors.TimeMapError: the source of a time map is not finite, strictly increasing seconds
+    mashkit.errors.TimeMapError: the source of a time map is not finite, strictly increasing seconds: number 2 is 3.0,
+    and the one before it 4.0
     """
 
 

@@ -28,7 +28,6 @@ from mashkit.types import (
     Role,
     Samples,
     Times,
-    frozen_mapping,
 )
 
 EARLY_S = 0.02
@@ -69,6 +68,18 @@ class ClipSource(Protocol):
         """Return :meth:`Component.describe` of the components that made the stems and analyses of these clips."""
 
 
+class _Stems(FrozenMapping[Role, Audio]):
+    """The stems of a mashup; the KeyError for anything else than one of its roles names them."""
+
+    __slots__ = ()
+
+    def __getitem__(self, role: Role) -> Audio:
+        try:
+            return super().__getitem__(role)
+        except KeyError:
+            raise KeyError(f"the mashup has no stem {str(role)!r}: it has {', '.join(self)}") from None
+
+
 @attrs.frozen(eq=False)
 class Rendering:
     """The sound of one plan.
@@ -84,7 +95,7 @@ class Rendering:
         The largest reduction by the limiter at any moment, ≥ 0 dB.
     """
 
-    stems: Mapping[Role, Audio] = attrs.field(converter=frozen_mapping)
+    stems: Mapping[Role, Audio] = attrs.field(converter=_Stems)
     mix: Audio
     gain_db: float
     limited_db: float

@@ -10,8 +10,11 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from mashkit.errors import AnalysisError, AudioError, AudioFileError, MashkitError, PlanError, StemError
+from mashkit.errors import AnalysisError, AudioError, AudioFileError, MashkitError, PlanError, StemError, TimeMapError
+from mashkit.synthetic.source import SyntheticSource
 from mashkit.testing import signals
+from mashkit.testing.mashups import mashup_of
+from mashkit.timing.beats import tempo_of_beats
 from mashkit.types import (
     Analysis,
     Audio,
@@ -287,6 +290,12 @@ VOCAL = Layer(role="vocal", clip_id="a")
         (lambda: StemSet({"vocals": np.zeros((1, 9), np.float32)}), "stem vocals is a ndarray"),
         (lambda: as_roles("vocal"), "'vocal' given for several"),
         (lambda: signals.tone(440, 1.0).excerpt(float("nan"), 1.0), "excerpt nan"),
+        (lambda: Layer(role=Role.VOCAL, clip_id=None), "Layer.clip_id is None"),
+        (lambda: Layer(role=Role.VOCAL, clip_id=5), "Layer.clip_id is 5"),
+        (lambda: Layer(role=Role.VOCAL, clip_id=float("nan")), "Layer.clip_id is nan"),
+        (lambda: Layer(role=Role.VOCAL, clip_id="a", time_map=5), "Layer.time_map is 5"),
+        (lambda: MashupPlan(condition="matched", layers=[VOCAL], duration_s=3, seed=1, notes=[5]), "note .* is 5"),
+        (lambda: MashupPlan(condition="matched", layers=[VOCAL], duration_s=3, seed=1, generator=5), "generator is 5"),
     ],
 )
 def test_what_would_break_later_is_refused_at_once(make: Callable[[], object], reason: str) -> None:
@@ -354,8 +363,8 @@ def test_score_refuses() -> None:
     for value, scale in ((float("nan"), "ordinal"), (1.5, "probability"), (0.5, "percent")):
         with pytest.raises(ValueError, match=r"score|scale"):
             Score(value, scale)  # type: ignore[arg-type]
-    numpys = Score(np.float32(0.5), parts={"p": np.float32(0.25), "n": 2, "t": "text"})  # type: ignore[dict-item]
-    assert {name: type(value) for name, value in numpys.parts.items()} == {"p": float, "n": int, "t": str}
+    numpys = Score(np.float32(0.5), parts={"p": np.float32(0.25), "n": 2})
+    assert {name: type(value) for name, value in numpys.parts.items()} == {"p": float, "n": int}
     assert (numpys.value, numpys.parts["p"]) == (0.5, 0.25)
 
 
@@ -364,3 +373,60 @@ def test_errors_travel_between_processes() -> None:
         again = pickle.loads(pickle.dumps(error))  # noqa: S301 — our own bytes
         assert str(again) == str(error)
         assert type(again) is type(error)
+
+
+# -------------------------------------------------------------------------------------------------- wrong arguments
+def test_times_that_are_wrong_are_named() -> None:
+    for cls, times in ((Analysis, "beats"), (Chords, "times")):
+        more = {} if cls is Analysis else {"labels": ["C", "F"]}
+        with pytest.raises(
+            AnalysisError, match=r"strictly increasing seconds: number 2 is 0.5, and the one before it 1.0$"
+        ):
+            cls(**{times: [0.25, 1.0, 0.5], **more})
+        with pytest.raises(AnalysisError, match=r"non-negative.*: number 0 is -1.0$"):
+            cls(**{times: [-1.0, 1.0, 2.0], **more})
+        with pytest.raises(AnalysisError, match=r": number 1 is nan$"):
+            cls(**{times: [0.0, float("nan"), 2.0], **more})
+        with pytest.raises(AnalysisError, match=r"are not numbers: .*'a' \(give seconds\)"):
+            cls(**{times: ["a"], **more})
+    with pytest.raises(AnalysisError, match=r"beats are not .*: their shape is \(3, 1\), not \(n,\)$"):
+        Analysis(beats=np.zeros((3, 1)))
+    with pytest.raises(AnalysisError, match=r"their shape is \(3, 1\)"):
+        tempo_of_beats(np.zeros((3, 1)))
+    with pytest.raises(TimeMapError, match=r"the source of a time map .*: number 2 is 3.0, and the one before it 4.0$"):
+        TimeMap([0, 4, 3], [0, 4, 9])
+    with pytest.raises(TimeMapError, match="knots of a time map are not numbers"):
+        TimeMap(5, 5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("text", [5, None, b"C"])
+def test_a_key_is_read_of_text_only(text: object) -> None:
+    with pytest.raises(AnalysisError, match="is not a key"):
+        Key.parse(text)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: Score("a"), "a score is 'a', not a number"),
+        (lambda: Score(None), "a score is None, not a number"),
+        (lambda: Score(10**400), "a score is 10{400}, not a number"),
+        (lambda: Score(1, parts=5), "parts of a score are 5, not a mapping"),
+        (lambda: Score(1, parts={"a": "x"}), "part 'a' of a score is 'x', not a finite number"),
+        (lambda: Score(1, parts={"a": float("nan")}), "part 'a' of a score is nan"),
+        (lambda: Score(1, parts={"a": None}), "part 'a' of a score is None"),
+    ],
+)
+def test_a_score_that_is_none_names_what_is_wrong(make: Callable[[], object], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        make()
+
+
+def test_a_stem_that_a_mashup_has_not_is_named_with_those_it_has() -> None:
+    songs = SyntheticSource([(Key(9, "minor"), 120.0)], bars=2)
+    stems = mashup_of(songs, songs.clips[0], percussion=None).stems
+    assert "drums" not in stems
+    assert stems.get(Role.PERCUSSION) is None
+    with pytest.raises(KeyError, match="the mashup has no stem 'drums': it has vocal, harmonic"):
+        stems["drums"]  # type: ignore[index]
+    assert pickle.loads(pickle.dumps(stems))["vocal"].frames == stems[Role.VOCAL].frames  # noqa: S301 — our own bytes

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -13,7 +12,6 @@ from mashkit.arguments import require_all
 from mashkit.components import Component
 from mashkit.errors import ContractViolation, PlanError
 from mashkit.mashup import Mashup
-from mashkit.numbers import shown
 from mashkit.types import Role, Score
 
 _ONE_EACH = "return a list, one Score for each mashup"
@@ -102,13 +100,6 @@ class Scorer(Component):
             raise ContractViolation(f"scorer {self.info.name!r} returned {len(scores)} scores for {count} mashups")
         for score in scores:
             self.require_result(score, Score, "score")
-            for part, value in score.parts.items():
-                # Compared and not converted, because no float holds a whole number of 400 digits.
-                if not (isinstance(value, (int, float)) and abs(value) <= sys.float_info.max):
-                    raise ContractViolation(
-                        f"scorer {self.info.name!r} returned {shown(value)} for its part {part!r}",
-                        "a part is a finite number",
-                    )
             if undeclared := sorted(set(score.parts) - self.info.provides):
                 raise ContractViolation(
                     f"scorer {self.info.name!r} returned the part {undeclared[0]!r}, which it does not provide",

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from mashkit.errors import AnalysisError
 from mashkit.types import Times
+from mashkit.types.arrays import times_fault
 
 MIN_BEATS = 4
 """Least number of beats for a tempo: among three intervals the median ignores a wrong one, among two it cannot."""
@@ -29,7 +30,7 @@ evenly, so that the work grows with the number of beats and not with its square.
 def _validated(beats: npt.ArrayLike, name: str) -> Times:
     times = np.asarray(beats, dtype=np.float64)
     if times.ndim != 1 or not np.isfinite(times).all() or (np.diff(times) <= 0).any():
-        raise AnalysisError(f"{name} are not finite, strictly increasing seconds")
+        raise AnalysisError(f"{name} are not finite, strictly increasing seconds: {times_fault(times)}")
     return times
 
 

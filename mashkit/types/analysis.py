@@ -14,7 +14,7 @@ import numpy.typing as npt
 from mashkit import display
 from mashkit.errors import AnalysisError
 from mashkit.numbers import as_number, as_whole, plain_number, plain_whole
-from mashkit.types.arrays import read_only
+from mashkit.types.arrays import as_times, times_fault
 from mashkit.types.chords import ROOT_NAMES, Chords
 from mashkit.types.mappings import as_tuple, frozen_mapping
 from mashkit.types.melody import Melody
@@ -29,6 +29,10 @@ _CAMELOT_C, _OPEN_KEY_C = 8, 1
 _ACCIDENTALS = {"": 0, "#": 1, "♯": 1, "b": -1, "♭": -1}
 
 Mode: TypeAlias = Literal["major", "minor"]
+
+
+def _no_key(text: object) -> AnalysisError:
+    return AnalysisError(f"{text!r} is not a key", 'write it like "A minor", "Bb major", "F#m", "8A" or "1m"')
 
 
 @attrs.frozen
@@ -71,12 +75,14 @@ class Key:
         AnalysisError
             If the text is not a key.
         """
+        if not isinstance(text, str):
+            raise _no_key(text)
         place = re.fullmatch(r"\s*0?([1-9]|1[0-2])([ABabDMdm])\s*", text)
         if place is not None:
             return cls._on_wheel(int(place[1]), place[2])
         match = re.fullmatch(r"\s*([A-Ga-g])([#♯b♭]?)\s*((?i:major|maj|minor|min)|m)?\s*", text)
         if match is None:
-            raise AnalysisError(f"{text!r} is not a key", 'write it like "A minor", "Bb major", "F#m", "8A" or "1m"')
+            raise _no_key(text)
         letter, accidental, mode = match.groups()
         tonic = (_PITCH_CLASSES[letter.upper()] + _ACCIDENTALS[accidental]) % 12
         return cls(tonic, "minor" if mode and (mode == "m" or mode.lower().startswith("min")) else "major")
@@ -149,7 +155,7 @@ def _candidates(values: Iterable[Iterable[Any]]) -> tuple[tuple[float, float], .
 
 
 def _times(values: npt.ArrayLike | None) -> Times | None:
-    return None if values is None else read_only(values)
+    return None if values is None else as_times(values, "the times of an analysis", AnalysisError)
 
 
 def _among(some: Times, increasing: Times) -> bool:
@@ -237,7 +243,9 @@ class Analysis:
             if times.ndim != 1 or (
                 len(times) and not (times[0] >= 0 and times[-1] < math.inf and (times[1:] > times[:-1]).all())
             ):
-                raise AnalysisError(f"{name} are not finite, non-negative, strictly increasing seconds")
+                raise AnalysisError(
+                    f"{name} are not finite, non-negative, strictly increasing seconds: {times_fault(times, least=0)}"
+                )
         if self.downbeats is not None and (self.beats is None or not _among(self.downbeats, self.beats)):
             raise AnalysisError("a downbeat is not among the beats")
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from mashkit.errors import AnalysisError
 from mashkit.numbers import as_whole
-from mashkit.types.arrays import read_only
+from mashkit.types.arrays import as_times, times_fault
 from mashkit.types.mappings import as_tuple
 from mashkit.types.timemap import Times
 
@@ -115,6 +115,10 @@ def transposed_chord(label: str, semitones: float) -> str:
     return ROOT_NAMES[(_pitch_class(match["root"]) + steps) % 12] + label[len(match["root"]) :]
 
 
+def _times(values: npt.ArrayLike) -> Times:
+    return as_times(values, "the times of chords", AnalysisError)
+
+
 @attrs.frozen
 class Chords:
     """The chords of a piece, one after the other without gaps.
@@ -141,21 +145,24 @@ class Chords:
     ('C:maj', 'A:min', 'N')
     """
 
-    times: Times = attrs.field(converter=read_only, eq=attrs.cmp_using(eq=np.array_equal), hash=False)
+    times: Times = attrs.field(converter=_times, eq=attrs.cmp_using(eq=np.array_equal), hash=False)
     labels: tuple[str, ...] = attrs.field(converter=as_tuple)
 
     def __attrs_post_init__(self) -> None:
         if len(self.labels) == 0 or self.times.shape != (len(self.labels) + 1,):
             raise _uneven(self.labels, self.times)
         if not (self.times[0] >= 0 and np.isfinite(self.times).all() and (np.diff(self.times) > 0).all()):
-            raise AnalysisError("the times of chords are not finite, non-negative, strictly increasing seconds")
+            raise AnalysisError(
+                "the times of chords are not finite, non-negative, strictly increasing seconds: "
+                + times_fault(self.times, least=0)
+            )
         for label in set(self.labels):
             chord_tones(label)
 
     @classmethod
     def joined(cls, times: npt.ArrayLike, labels: Sequence[str]) -> Chords:
         """Return chords in which equal neighbours are one chord; parameters as for the class."""
-        boundaries = read_only(times)
+        boundaries = _times(times)
         if len(labels) == 0 or boundaries.shape != (len(labels) + 1,):
             raise _uneven(labels, boundaries)
         new = [index for index, label in enumerate(labels) if index == 0 or label != labels[index - 1]]

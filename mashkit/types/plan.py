@@ -34,6 +34,18 @@ def _role(value: object) -> Role:
         raise PlanError(f"Layer.role: {error.problem}", error.fix) from error
 
 
+def _text(instance: object, attribute: attrs.Attribute[str], value: object) -> None:
+    if not isinstance(value, str):
+        raise PlanError(f"{type(instance).__name__}.{attribute.name} is {value!r}", "give the id of a clip")
+
+
+def _time_map(value: object) -> TimeMap | None:
+    """Return a time map or None; checked here, because the default speed is that of the map."""
+    if value is not None and not isinstance(value, TimeMap):
+        raise PlanError(f"Layer.time_map is {value!r}", "give TimeMap(source, target), or None")
+    return value
+
+
 class Condition(enum.StrEnum):
     """The rule by which a mashup's stems were chosen: an open set of names.
 
@@ -111,8 +123,8 @@ class Layer:
     """
 
     role: Role = attrs.field(converter=_role)
-    clip_id: str
-    time_map: TimeMap | None = None
+    clip_id: str = attrs.field(validator=_text)
+    time_map: TimeMap | None = attrs.field(default=None, converter=_time_map)
     speed: float = attrs.field(converter=plain_number, validator=_finite)
     semitones: float = attrs.field(default=0.0, converter=plain_number, validator=_finite)
     offset_s: float = attrs.field(default=0.0, converter=plain_number, validator=_finite)
@@ -243,7 +255,17 @@ def _own_copy(value: Mapping[str, Any]) -> Mapping[str, Any]:
 
     A frozen one is shared, because thousands of plans have the same.
     """
+    if not isinstance(value, Mapping):
+        raise PlanError(f"MashupPlan.generator is {value!r}", "give a mapping: the generator's record()")
     return value if isinstance(value, FrozenMapping) else FrozenMapping(copy.deepcopy(dict(value)))
+
+
+def _notes(values: Iterable[str]) -> tuple[str, ...]:
+    notes = as_tuple(values)
+    for note in notes:
+        if not isinstance(note, str):
+            raise PlanError(f"a note of the plan is {note!r}", "give text")
+    return notes
 
 
 _PLACES = {role: place for place, role in enumerate(Role)}
@@ -300,7 +322,7 @@ class MashupPlan:
     seed: int = attrs.field(converter=plain_whole)
     generator: Mapping[str, Any] = attrs.field(factory=dict, converter=_own_copy)
     mixing: Mixing = attrs.field(factory=Mixing)
-    notes: tuple[str, ...] = attrs.field(default=(), converter=as_tuple)
+    notes: tuple[str, ...] = attrs.field(default=(), converter=_notes)
 
     def __attrs_post_init__(self) -> None:
         if not isinstance(self.mixing, Mixing):

@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from typing import Any, Literal
 
 import attrs
 
-from mashkit.numbers import python_number
+from mashkit.numbers import python_number, shown
 from mashkit.types.mappings import frozen_mapping
 
 
 def _plain(parts: Mapping[str, Any]) -> Mapping[str, float]:
     """Return parts with numpy's numbers, and arrays of one number without dimensions, as Python's."""
-    for name in parts:
+    if not isinstance(parts, Mapping):
+        raise ValueError(f"the parts of a score are {parts!r}, not a mapping of names to numbers")
+    plain = {name: python_number(value) for name, value in parts.items()}
+    for name, value in plain.items():
         if not isinstance(name, str):
             raise ValueError(f"a part's name is {name!r}, not text")
-    return frozen_mapping({name: python_number(value) for name, value in dict(parts).items()})
+        # Compared and not converted, because no float holds a whole number of 400 digits.
+        if not (isinstance(value, (int, float)) and abs(value) <= sys.float_info.max):
+            raise ValueError(f"part {name!r} of a score is {shown(value)}, not a finite number")
+    return frozen_mapping(plain)
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"a score is {shown(value)}, not a number") from error
 
 
 @attrs.frozen
@@ -31,7 +45,13 @@ class Score:
     scale : {"probability", "ordinal"}
         "probability" if the value itself can be interpreted, "ordinal" if only the order of values can.
     parts : mapping of str to float
-        The components of the value ("harmony", "rhythm", …).
+        The components of the value ("harmony", "rhythm", …), finite.
+
+    Raises
+    ------
+    ValueError
+        If the value or a part is not such a number. A scorer's ``score`` turns it into ComponentFailed, with the line
+        of the scorer's code.
 
     Examples
     --------
@@ -45,7 +65,7 @@ class Score:
     ValueError: a score of 1.2 on the probability scale
     """
 
-    value: float = attrs.field(converter=float)
+    value: float = attrs.field(converter=_number)
     scale: Literal["probability", "ordinal"] = "ordinal"
     parts: Mapping[str, float] = attrs.field(factory=dict, converter=_plain)
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mashkit.errors import TimeMapError
+from mashkit.types.arrays import times_fault
 
 Times: TypeAlias = npt.NDArray[np.float64]
 """Moments, seconds, shape (n,)."""
@@ -31,7 +32,10 @@ _SHORT = 16
 
 
 def _knots(values: Iterable[float]) -> tuple[float, ...]:
-    return tuple(map(float, values))
+    try:
+        return tuple(map(float, values))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise TimeMapError(f"the knots of a time map are not numbers: {error}", "give two lists of seconds") from error
 
 
 def _increase(times: Times) -> bool:
@@ -122,7 +126,9 @@ class TimeMap:
                 raise TimeMapError(f"the {name} of a time map begins at {knots[0]} s, not at 0")
             # Not by numpy: there are a dozen knots, and a map is made for every layer of every plan.
             if not all(map(math.isfinite, knots)) or not all(map(operator.lt, knots, knots[1:])):
-                raise TimeMapError(f"the {name} of a time map is not finite, strictly increasing seconds")
+                raise TimeMapError(
+                    f"the {name} of a time map is not finite, strictly increasing seconds: {times_fault(knots)}"
+                )
 
     @classmethod
     def through(
