@@ -250,6 +250,23 @@ def test_what_is_missing_is_said_without_importing(install: Installer) -> None:
         registry.create("stretcher", "reverser")
 
 
+@pytest.mark.parametrize(
+    ("needs", "fix"),
+    [
+        ("requires=['no-such-dist>=2', 'numpy>=1', 'numpy<0.1']", "pip install 'no-such-dist>=2' 'numpy<0.1'"),
+        ("binaries=['no-such-program', 'nor-this']", "install no-such-program and nor-this"),
+        (
+            "requires=['no-such-dist'], binaries=['no-such-program']",
+            "pip install no-such-dist, and install no-such-program",
+        ),
+    ],
+)
+def test_what_is_missing_has_a_fix_that_can_be_typed(install: Installer, needs: str, fix: str) -> None:
+    code = good("acme_plain").replace('requires=[], install="pip install acme_plain"', needs)
+    install("acme_plain", code)
+    assert Registry().find("stretcher", "reverser").availability().fix == fix
+
+
 def test_a_target_that_cannot_be_imported(install: Installer) -> None:
     install("acme_target", good("acme_target").replace("acme_target:Reverser", "acme_target:Inverter"))
     with pytest.raises(BrokenPlugin, match="acme_target:Inverter"):

@@ -9,6 +9,7 @@ import importlib.metadata
 import json
 import numbers
 import os
+import shlex
 import shutil
 import sys
 from abc import ABC
@@ -61,7 +62,7 @@ class ComponentInfo:
     binaries : tuple of str
         Programs that must be on PATH ("rubberband").
     install : str
-        The command that installs missing requirements.
+        The command that installs missing requirements; by default `pip install` with those that are missing.
     code_license, weights_license : str
         SPDX expressions of the code that it runs and of the weights that it loads ("none" without weights).
     citation : str
@@ -134,13 +135,16 @@ def availability(info: ComponentInfo) -> Availability:
             reason=f"it was written for plugin interface {info.api}, but this mashkit has {PLUGIN_API}",
             fix="pip install -U mashkit",
         )
-    missing = [problem for text in info.requires if (problem := _missing_requirement(text))]
-    missing += [f"no program {name!r} on PATH" for name in info.binaries if shutil.which(name) is None]
+    lacking = {text: problem for text in info.requires if (problem := _missing_requirement(text))}
+    programs = [name for name in info.binaries if shutil.which(name) is None]
+    missing = [*lacking.values(), *(f"no program {name!r} on PATH" for name in programs)]
     if not missing:
         return Availability(ok=True)
     if info.environment:
         return _elsewhere(info)
-    return Availability(ok=False, reason="; ".join(missing), fix=info.install or "install what is missing")
+    steps = [f"pip install {shlex.join(lacking)}"] if lacking else []
+    steps += [f"install {' and '.join(programs)}"] if programs else []
+    return Availability(ok=False, reason="; ".join(missing), fix=info.install or ", and ".join(steps))
 
 
 def _elsewhere(info: ComponentInfo) -> Availability:
