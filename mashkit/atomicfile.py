@@ -133,15 +133,16 @@ def write_json(path: Path, data: Any) -> None:
     write_text(path, as_json(data) + "\n")
 
 
+_ANOTHER = "choose another folder; on the command line with -o"
+
+
 def require_possible_folder(path: Path) -> None:
     """Raise OutputError if the folder ``path`` is not there and cannot be made, or is a file; make nothing."""
     there = next(one for one in (path, *path.absolute().parents) if one.exists())
     if not there.is_dir():
-        raise OutputError(
-            f"cannot write to {path_text(path)}: {path_text(there)} is a file", "choose another folder with -o"
-        )
+        raise OutputError(f"cannot write to {path_text(path)}: {path_text(there)} is a file", _ANOTHER)
     if not os.access(there, os.W_OK | os.X_OK):
-        raise OutputError(f"cannot write to {path_text(path)}: no permission", "choose another folder with -o")
+        raise OutputError(f"cannot write to {path_text(path)}: no permission", _ANOTHER)
 
 
 def require_writable_folder(path: Path) -> Path:
@@ -157,7 +158,5 @@ def require_writable_folder(path: Path) -> Path:
         with tempfile.TemporaryFile(dir=path):
             pass
     except OSError as error:
-        raise OutputError(
-            f"cannot write to {path_text(path)}: {error.strerror}", "choose another folder with -o"
-        ) from error
+        raise OutputError(f"cannot write to {path_text(path)}: {error.strerror}", _ANOTHER) from error
     return path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import venv
@@ -105,6 +106,19 @@ def test_nothing_is_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[st
         new_plugin("scorer", "acme", tmp_path)
     assert main(["new", "analyzer", "acme", "-o", str(tmp_path)]) == 1
     assert not (tmp_path / "mashkit-acme" / "src" / "mashkit_acme" / "analyzer.py").exists()
+
+
+def test_what_is_written_imports_the_plugin_api_only() -> None:
+    stability = (ROOT / "docs" / "stability.md").read_text(encoding="utf-8")
+    promised = re.search(r"The plugin API is: (.*?);", stability, re.DOTALL)
+    assert promised is not None
+    templates = (ROOT / "mashkit" / "scaffold" / "templates").glob("*.py.txt")
+    code = "\n".join(path.read_text(encoding="utf-8") for path in templates)
+    imported = set(re.findall(r"^(?:from|import) (mashkit[\w.]*)", code, re.MULTILINE))
+    assert "mashkit.features.tuner" in imported
+    for module in imported:
+        name = "mashkit.interfaces" if module.startswith("mashkit.interfaces.") else module
+        assert f"`{name}`" in promised[1], module
 
 
 @pytest.mark.slow

@@ -168,17 +168,20 @@ def _none_sounding(
     )
 
 
+_LENGTH_OPTION = "--clip-length, in Python ExcerptPolicy(length_s=…)"
+
+
 def wrong_length(lengths: Sequence[float], shortest_s: float, longest_s: float) -> Cause:
     """Return the cause if all mashups have refused lengths; ``lengths`` are some of these, seconds."""
     short = [length for length in lengths if length < shortest_s]
     if 2 * len(short) >= len(lengths):
         return (
             f"they overlap for {max(short, default=0.0):.1f} s at most, but a mashup needs {shortest_s:g} s",
-            f"use longer clips (--clip-length), or lower generator.min_duration_s (now {shortest_s:g})",
+            f"use longer clips ({_LENGTH_OPTION}), or lower generator.min_duration_s (now {shortest_s:g})",
         )
     return (
         f"they overlap for {min(lengths):.1f} s at least, but a mashup may last {longest_s:g} s",
-        f"use shorter clips (--clip-length), or raise generator.max_duration_s (now {longest_s:g})",
+        f"use shorter clips ({_LENGTH_OPTION}), or raise generator.max_duration_s (now {longest_s:g})",
     )
 
 

@@ -145,7 +145,10 @@ class Generator(Component):
         if vocal is not None:
             require("vocal", vocal, str, "give a clip's id")
         if vocal is not None and clips.row_of(vocal) is None:
-            raise UsageError(f"no clip has the id {vocal!r}", "see `mashkit generate --list-clips`")
+            raise UsageError(
+                f"no clip has the id {vocal!r}",
+                "give the id of one of the clips; `mashkit generate --list-clips` lists them",
+            )
 
     def left_out(self, clips: ClipTable, condition: Condition) -> Mapping[str, int]:
         """Return the number of clips that are never drawn for a condition although their facts are known, by reason.

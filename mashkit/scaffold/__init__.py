@@ -43,7 +43,9 @@ def new_plugin(kind: str, name: str, parent: Path) -> Path:
         raise UsageError(f"mashkit-{name} {installed} is installed already", "choose another name")
     folder = parent / f"mashkit-{name}"
     if folder.exists():
-        raise OutputError(f"{folder} exists already", "choose another name, or another folder with -o")
+        raise OutputError(
+            f"{folder} exists already", "choose another name, or another folder; on the command line with -o"
+        )
     module = f"mashkit_{name.replace('-', '_')}"
     words = {
         "kind": kind,
