@@ -229,50 +229,49 @@ class _Run:
         )
 
     def go(self) -> Iterator[Added]:
-        if self._adder._executor is None:
-            for task in self._jobs():
-                assert task is not None  # noqa: S101 — without an executor no task is unfinished here
-                yield from self._flush()
+        executor = self._adder._executor
+        for outcome in self._computed_here() if executor is None else self._computed_by(executor):
+            if outcome is not None:
+                task, result = outcome
                 if isinstance(task, Song):
-                    try:
-                        self._soundprints.take_outcome(task, soundprint_song(task, self._ingestor.loader))
-                    except MashkitError as error:
-                        self._soundprints.take_outcome(task, error)
-                    continue
-                try:
-                    outcome: Computed | MashkitError = self._ingestor.compute(task)
-                except Exception as error:  # noqa: BLE001 — an error of one song is listed, and the run goes on
-                    outcome = of_song(error)
-                self._finish(task.song, outcome)
-                yield from self._flush()
-        else:
-            songs: dict[int, Song] = {}
-
-            def jobs() -> Iterator[Job | None]:
-                works = _works(self._ingestor, self._adder._registry or Registry())
-                for task in self._jobs():
-                    if task is None:
-                        yield None
-                        continue
-                    if isinstance(task, Song):
-                        job = Job(works[SOUNDPRINT], task, str(task.path))
-                        songs[id(job)] = task
-                        yield job
-                        continue
-                    work = works[STEMS if task.wanted != {ANALYSIS} else ANALYSIS]
-                    job = Job(work, task, path_text(task.song.path))
-                    songs[id(job)] = task.song
-                    yield job
-
-            for ended in self._adder._executor.run(jobs()):
-                song = songs.pop(id(ended.job))
-                if ended.job.work.name == SOUNDPRINT:
-                    self._soundprints.take_outcome(song, ended.result if ended.error is None else ended.error)
-                    continue
-                self._finish(song, ended.result if ended.error is None else ended.error)
-                yield from self._flush()
+                    self._soundprints.take_outcome(task, result)
+                else:
+                    self._finish(task.song, result)
+            yield from self._flush()
         self._report.notes += self._replaced()
         yield from self._flush()
+
+    def _computed_here(self) -> Iterator[tuple[Task | Song, Any] | None]:
+        """Yield each task with its result or error; yield None before, so that songs without a task appear at once."""
+        for task in self._jobs():
+            assert task is not None  # noqa: S101 — without an executor no task is unfinished here
+            yield None
+            result: Soundprinted | Computed | MashkitError
+            try:
+                if isinstance(task, Song):
+                    result = soundprint_song(task, self._ingestor.loader)
+                else:
+                    result = self._ingestor.compute(task)
+            except Exception as error:  # noqa: BLE001 — an error of one song is listed, and the run goes on
+                result = of_song(error)
+            yield task, result
+
+    def _computed_by(self, executor: Executor) -> Iterator[tuple[Task | Song, Any]]:
+        """Yield each task with its result or error, as the executor returns them."""
+        works = _works(self._ingestor, self._adder._registry or Registry())
+
+        def jobs() -> Iterator[Job | None]:
+            for task in self._jobs():
+                if task is None:
+                    yield None
+                elif isinstance(task, Song):
+                    yield Job(works[SOUNDPRINT], task, str(task.path))
+                else:
+                    work = works[STEMS if task.wanted != {ANALYSIS} else ANALYSIS]
+                    yield Job(work, task, path_text(task.song.path))
+
+        for ended in executor.run(jobs()):
+            yield ended.job.item, ended.result if ended.error is None else ended.error
 
     def _flush(self) -> Iterator[Added]:
         ended, self._ended = self._ended, []
@@ -345,7 +344,7 @@ class _Run:
         """Report that a song is not used."""
         self._report.passed_over.append((path, one.used))
         self._report.notes.append(told(one.match, path, one.used))
-        self._end(None, path)
+        self._end_unused(path)
 
     def _may_be_under_way(self, song: Song) -> bool:
         """Return whether a song of the same sound is under way; only songs with equal headers are decoded for this."""
@@ -376,7 +375,7 @@ class _Run:
         facts = row.facts if row.facts.peak is not None else self._facts(song)
         if not self._take(song, facts):
             return None
-        # Where songs are read for one command, the database is the cache, which nobody asked about.
+        # Where songs are read for one command, the database is only a cache, so no notes about it are given.
         if not self._adder._among_given:
             before = row.song.path if self._database.has_clips(facts.sha256) else None
             song = song if before is None else self._as_stored(song, row)
@@ -397,7 +396,7 @@ class _Run:
             used = self._stays[first][0].path if first in self._stays else first
             if without_links(used) != without_links(song.path):  # else the note on the first names this file
                 self._report.notes.append(f"{path_text(song.path)}: the same sound as {path_text(used)}; used once")
-            self._end(None, song.path)
+            self._end_unused(song.path)
             return False
         return True
 
@@ -533,12 +532,14 @@ class _Run:
                 late[key] = (TUNING, tuning(stem))
         return late
 
-    def _end(self, added: Added | None, path: Path | None = None) -> None:
+    def _end_unused(self, path: Path) -> None:
+        """Count a song that is not used, and report it."""
+        self._done += 1
+        self._say(path, "cached")
+
+    def _end(self, added: Added) -> None:
         """Count a song's outcome and report it."""
         self._done += 1
-        if added is None:
-            self._say(cast("Path", path), "cached")
-            return
         self._ended.append(added)
         if added.error is not None:
             self._failed.add(added.path)
