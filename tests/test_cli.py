@@ -7,6 +7,7 @@ import errno
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -689,6 +690,34 @@ def test_a_table_in_a_pipe_is_whole(capsys: pytest.CaptureFixture[str]) -> None:
     head, *lines = capsys.readouterr().out.splitlines()
     assert head.split() == ["path", "what"]
     assert [(line.split()[0], line.split()[-1]) for line in lines] == [(path, "end") for path in paths]
+
+
+@pytest.mark.parametrize("columns", [40, 80, 120])
+def test_a_table_in_a_terminal_cuts_nothing(columns: int) -> None:
+    pty, termios = pytest.importorskip("pty"), pytest.importorskip("termios")
+    headings = ("clip", "title", "BPM", "what to do")
+    row = (
+        "glass-elevator-d6ce9b90ef8e",
+        "Glass 鏡 [b]",
+        "",
+        f"mashkit models pull demucs/955717e8.th /home/anna/.cache {'w ' * 40}",
+    )
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, columns))
+    code = f"from mashkit.cli.console import print_table; print_table({headings!r}, [{row!r}])"
+    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"} | {"TERM": "xterm"}
+    streams = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
+    with os.fdopen(ours, "rb", 0) as terminal:
+        subprocess.run([sys.executable, "-c", code], **streams, env=environment, check=True)
+        lines = re.sub(r"\x1b\[[0-9;]*m", "", terminal.read(1 << 16).decode()).splitlines()
+        os.close(theirs)
+    assert all(len(line) <= columns or len(line.split()) == 1 for line in lines)
+    words = " ".join(lines).split()
+    assert set(" ".join(row).split()) <= set(words)
+    assert words.count("w") == 40
+    table = columns > 40
+    assert ("BPM" in words) == table  # a row on lines of its own says nothing of an empty cell
+    assert ("title:" in words) == (not table)
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
