@@ -1,6 +1,6 @@
 """What drawing plans costs: from a thousand clips held in memory, and from tables of up to a million.
 
-The clips are synthetic: tempi about 118 BPM that swing by up to 2 %, beats as a tracker hears them, keys at random,
+The clips are synthetic: tempi about 118 BPM that swing by up to 2 %, beats as a tracker finds them, keys at random,
 three clips a song. A table's clips are made when they are fetched, of some thousand analyses, so that it is the
 generator that is measured; their beat grids are stored, as a database stores them, or computed when first used. CPU
 seconds of one process, one thread.
@@ -48,24 +48,24 @@ SECONDS = 48.0
 
 
 def beats_of(row: int, tempo: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return the beats of a clip as they are played, and as a tracker hears them."""
+    """Return the beats of a clip as they are played, and as a tracker finds them."""
     random = np.random.default_rng(row)
     depth, every, phase, first = random.random(4)
     count = np.arange(int(SECONDS * tempo / 60) - 2)
     swing = 0.02 * depth * np.sin(2 * np.pi * count / (20 + 60 * every) + 6 * phase)
     played = 0.1 + first + (60 / tempo) * np.cumsum(1 / (1 + swing))
-    heard = np.round((played + random.laplace(0, 0.004, len(played))) * 100) / 100
-    for times in (played, heard):
+    found = np.round((played + random.laplace(0, 0.004, len(played))) * 100) / 100
+    for times in (played, found):
         times.flags.writeable = False  # as what is read from a database
-    return played, heard
+    return played, found
 
 
-def make_clip(row: int, tonic: int, minor: bool, tempo: float, heard: np.ndarray) -> Clip:
+def make_clip(row: int, tonic: int, minor: bool, tempo: float, found: np.ndarray) -> Clip:
     """Return the clip of a row."""
     key = Key((tonic - 3) % 12 if minor else tonic, "minor" if minor else "major")
     return Clip(
         f"clip-{row}", f"song-{row // 3}", f"clip {row}", f"{row // 3}.flac", 0.0, SECONDS, 44_100,
-        Analysis(key, tempo, heard, heard[::4]), "CC0-1.0",
+        Analysis(key, tempo, found, found[::4]), "CC0-1.0",
         {Role.VOCAL: -20.0, Role.HARMONIC: -18.0 - row % 7, Role.PERCUSSION: -22.0 + row % 5},
         dict.fromkeys(Role, 1.0), {Role.VOCAL: float(row % 12)},
     )  # fmt: skip
@@ -85,13 +85,13 @@ class Columns:
 
     @functools.cached_property
     def beats(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Beats as played and as heard, of each analysis."""
+        """Beats as played and as found, of each analysis."""
         return [beats_of(number, tempo) for number, tempo in enumerate(self.pool.tolist())]
 
     def clip(self, row: int) -> Clip:
         """Return a row's clip, made anew."""
-        _, heard = self.beats[self.analyses[row]]
-        return make_clip(row, int(self.tonics[row]), bool(self.minor[row]), float(self.tempi[row]), heard)
+        _, found = self.beats[self.analyses[row]]
+        return make_clip(row, int(self.tonics[row]), bool(self.minor[row]), float(self.tempi[row]), found)
 
 
 def clips_in_memory(count: int) -> list[Clip]:
@@ -153,7 +153,7 @@ def checkout(text: str) -> Path:
     """Read the path of a folder with a mashkit (argparse's ``type``): without one, this mashkit would be measured."""
     folder = existing_folder(text)
     if not (folder / "mashkit" / "builtin" / "paper.py").is_file():
-        raise argparse.ArgumentTypeError(f"{text} is no checkout of mashkit")
+        raise argparse.ArgumentTypeError(f"{text} is not a checkout of mashkit")
     return folder
 
 

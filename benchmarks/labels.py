@@ -12,8 +12,8 @@ The excerpts that ``db add`` would take are analysed once. True labels, and ever
 :func:`wrong_keys` and :data:`WRONG_TEMPI`, are then given to the check of ``db add``
 (:func:`mashkit.catalog.clips.require_fit`): beats alone, and with the key and the tempo that belong to them beside.
 
-Of annotations/harmonix.tar.xz, pairs of songs are drawn: one's beats stand for what is heard, the other's for labels.
-With --write, benchmarks/results/labels.json and labels.md are written. Seeded: two runs give the same numbers.
+Of annotations/harmonix.tar.xz, pairs of songs are drawn: one's beats stand for the estimated beats, the other's for
+labels. With --write, benchmarks/results/labels.json and labels.md are written. Seeded: two runs give the same numbers.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ BY_SCORE, BY_HAND, BY_PUBLISHER, BY_KARAOKE, NO_BEATS = (
 
 @attrs.frozen
 class Labelled:
-    """A recording, what is true of it, and what an analyzer hears.
+    """A recording, what is true of it, and what an analyzer finds.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ class Labelled:
         Labels, times from the song's beginning.
     excerpts : tuple of Excerpt
     found : tuple of Analysis
-        What is heard in each excerpt.
+        What the analyzer finds in each excerpt.
     as_given : array of float, optional
         Beats of an UltraStar file, not moved.
     """
@@ -96,7 +96,7 @@ def labelled_songs(data: Path, analyzer: str, kept: Path | None) -> Iterator[Lab
     """Yield all songs that have labels of beats or tempo."""
     component = Kit(analyzer=analyzer).analyzer
     for labels in (*read_demo(None), *read_multitracks(data), *read_ultrastar(data)):
-        duration_s, excerpts, found = heard(labels, component, kept)
+        duration_s, excerpts, found = analysed(labels, component, kept)
         as_given = None
         by, truth = BY_SCORE, Analysis(
             key=None if labels.key is None else Key.parse(labels.key), tempo=labels.tempo,
@@ -121,7 +121,7 @@ def kept_file(kept: Path, name: str, *depends: object) -> Path:
     return kept / f"{name} {digest[:12]}.json"
 
 
-def heard(labels: Labels, analyzer: Analyzer, kept: Path | None) -> tuple[float, list[Excerpt], list[Analysis]]:
+def analysed(labels: Labels, analyzer: Analyzer, kept: Path | None) -> tuple[float, list[Excerpt], list[Analysis]]:
     """Return a song's length, its excerpts and what an analyzer says of each; kept in the folder, if there is one."""
     file = None
     if kept is not None:
@@ -323,10 +323,10 @@ def mixed_up(archive: Path) -> dict[str, Any]:
     }
 
 
-def passes(heard_beats: Times, labelled: Times) -> bool:
-    """Tell whether one song's beats pass as labels of the song of which the others are heard."""
-    excerpts = ExcerptPolicy().excerpts(float(heard_beats[-1]))
-    found = [Analysis(beats=heard_beats).within(one.start, one.start + one.duration) for one in excerpts]
+def passes(estimated: Times, labelled: Times) -> bool:
+    """Tell whether one song's beats pass as labels of the song with the other, estimated beats."""
+    excerpts = ExcerptPolicy().excerpts(float(estimated[-1]))
+    found = [Analysis(beats=estimated).within(one.start, one.start + one.duration) for one in excerpts]
     try:
         require_fit(Song(path=Path("x"), title="x", known=Analysis(beats=labelled)), excerpts, found)
     except AudioFileError:
@@ -385,7 +385,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=existing_folder, required=True, metavar="FOLDER")
     parser.add_argument("--analyzer", default="madmom")
-    parser.add_argument("--kept", type=Path, metavar="FOLDER", help="keep what is heard there, and use what is there")
+    parser.add_argument("--kept", type=Path, metavar="FOLDER", help="keep the analyses there, and use what is there")
     parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
     songs = list(labelled_songs(arguments.data, arguments.analyzer, arguments.kept))

@@ -64,8 +64,8 @@ def measured(separator: Separator, folder: Path, peaks_db: Sequence[float]) -> l
         same = usual_gain(given.peak) == 1
         found["at a usual level"] = found["as it is"] if same else separator.separate(given)
         for way, stems in found.items():
-            heard = stems.stems["vocals"].samples.astype(np.float64) / gain
-            rows.append({"song": folder.name, "peak_db": peak_db, "way": way, "sdr": sdr(true, heard)})
+            found = stems.stems["vocals"].samples.astype(np.float64) / gain
+            rows.append({"song": folder.name, "peak_db": peak_db, "way": way, "sdr": sdr(true, found)})
         print(folder.name, f"{peak_db:+g} dB", *(f"{row['way']} {row['sdr']:.2f}" for row in rows[-2:]), flush=True)
     return rows
 

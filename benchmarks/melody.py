@@ -1,6 +1,7 @@
 """How well the pitch of a voice is found, and at what cost: the analyzer swift-f0 against sub-harmonic summation.
 
-The suite `analyzers` ranks analyzers of melody; this compares one with what is no analyzer, at three levels of residue.
+The suite `analyzers` ranks analyzers of melody; this compares one with a method that is not an analyzer, at three
+levels of residue.
 
     python benchmarks/melody.py [--songs 12] [--write]
 
@@ -52,7 +53,7 @@ def summation(voice: Audio) -> tuple[Times, Hertz]:
 WAYS: dict[str, Callable[[Audio], tuple[Times, Hertz]]] = {"swift-f0": swift_f0, "summation": summation}
 
 
-def heard(song: Composition, residue_db: float | None) -> Audio:
+def voice_with_residue(song: Composition, residue_db: float | None) -> Audio:
     """Return the voice, with the accompaniment that far below it."""
     stems = render(song)
     return stems.stems["vocals"] if residue_db is None else voice_left(stems, residue_db)
@@ -65,7 +66,7 @@ def measured(way: str, songs: Sequence[Composition], residue_db: float | None) -
     """
     rows, errors, cost, length = [], [], 0.0, 0.0
     for song in songs:
-        voice = heard(song, residue_db)
+        voice = voice_with_residue(song, residue_db)
         begin = time.process_time()
         times, hertz = WAYS[way](voice)
         cost, length = cost + time.process_time() - begin, length + voice.duration
@@ -96,7 +97,7 @@ def main() -> None:
     if arguments.write:
         refuse_fewer(parser, path, "songs", arguments.songs)
     songs = [compose(7, number) for number in range(arguments.songs)]
-    warm = heard(songs[0], None)
+    warm = voice_with_residue(songs[0], None)
     for find in WAYS.values():
         find(warm)  # imports and loads
     results = [

@@ -1,13 +1,14 @@
-"""What can be heard of wrong rhythm, against the time between the values in which the stems first meet.
+"""How well wrong rhythm is detected, against the time between the values in which the stems first meet.
 
-A rule shows what is there to be heard: it compares the rises of the stems' spectra (the percussion's with the harmonic
-stem's and the vocal's), after averaging them over the time between two values. It learns nothing: all songs are asked.
+A rule shows what can be detected: it compares the rises of the stems' spectra (the percussion's with the harmonic
+stem's and the vocal's), after averaging them over the time between two values. The rule is not trained, so it is tested
+on all songs.
 
 With --runs, networks learn it too. The same narrow network is trained four times, with the same number of steps, seed,
 songs and examples; only its front end and its stride in time differ. It learns originals against their twins: the
 backing 1 to 6 semitones off, the percussion late, or the percussion 1.5 to 6 % off tempo. Twins teach faster than the
-paper's unmatched mashups, so this measures what a layout can hear, not what a network of the paper's regime has learnt.
-Half and quarter of a beat are then asked of songs that it was not trained on.
+paper's unmatched mashups, so this measures what a layout can detect, not what a network of the paper's regime has
+learnt. Half and quarter of a beat are then tested on songs that it was not trained on.
 
     python benchmarks/networks_resolution.py --data STORE [--runs FOLDER [--steps N]] [--write]
 
@@ -163,7 +164,7 @@ def learnt(store: Store, preset: MixPreset, arguments: argparse.Namespace, asked
 def page(results: Mapping[str, Any]) -> str:
     """Return the Markdown made of the numbers."""
     lines = [
-        "# What can be heard of rhythm, against time resolution",
+        "# How well rhythm is detected, against time resolution",
         "",
         f"Made by `{results['command']}`, on rendered songs. How often an original is preferred to its twin, %; 95 % "
         "intervals by song; 50 is chance. A quarter of a beat at 120 BPM is 125 ms, half a beat 250 ms. Where the "

@@ -134,7 +134,7 @@ def compare(made: type[NetworkScorer], checkpoint: Path, mashups: list[Mashup], 
         values = []
         for mashup in mashups:
             scorer = made(checkpoint=checkpoint, threads=1)
-            scorer._loaded = loaded._loaded  # reading the file is no part of a call
+            scorer._loaded = loaded._loaded  # reading the file is not part of a call
             values.append(scorer.score([mashup])[0].value)
         return values
 

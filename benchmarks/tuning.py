@@ -83,7 +83,7 @@ def piece(
         heard = {role: retuned(stem, cents) if cents else stem for role, stem in stems.items()}
     samples = np.sum([stem.samples for stem in heard.values()], axis=0, dtype=np.float32)
     sounds = Audio(samples, heard[Role.HARMONIC].sample_rate)
-    # As in the catalog: the analyzer hears the mix, the tuner the harmonic stem.
+    # As in the catalog: the analyzer gets the mix, the tuner the harmonic stem.
     said = kit.analyzer.analyze(sounds)
     analysis = tuned(attrs.evolve(said, beats=None, downbeats=None), tuning_of(heard[Role.HARMONIC]))
     faster = 2 ** (cents / 1200)

@@ -82,8 +82,8 @@ def test_a_limit_is_of_the_metrics_unit_or_relative() -> None:
     ("text", "problem"),
     [
         ("acuracy:-1", "did you mean 'accuracy'"),
-        ("auc", "'' is no change"),
-        ("auc:0.5", r"'0.5' is no change \(write it like auc:-0.5\)"),
+        ("auc", "'' is not a change"),
+        ("auc:0.5", r"'0.5' is not a change \(write it like auc:-0.5\)"),
         ("auc:+0", r"higher is better \(write auc:-0\)"),
         ("average_rank:-0", r"lower is better \(write average_rank:\+0\)"),
         ("auc:+0.5%", r"higher is better \(write auc:-0.5%\)"),

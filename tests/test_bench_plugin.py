@@ -221,7 +221,7 @@ def wrong(choice): return []
     install("acme_points", {"__init__.py": code})
     with pytest.raises(BrokenPlugin, match=r"task 'gone'.*Gone"):
         load_task("gone")
-    with pytest.raises(BrokenPlugin, match="no whole task"):
+    with pytest.raises(BrokenPlugin, match="not a whole task"):
         load_task("no-task")
     with pytest.raises(CatalogError, match=r"'raising' could not be opened.*disk full"):
         Choice(name="raising", data=None, seed=0).open()
@@ -362,7 +362,7 @@ def test_what_a_task_returns_is_checked(method: str, returned: object, problem: 
 
 
 def test_a_task_without_its_attributes_is_no_whole_task(fragile: Task) -> None:
-    with pytest.raises(BrokenPlugin, match=r"task 'bare': .* it is no whole task: its metrics is None"):
+    with pytest.raises(BrokenPlugin, match=r"task 'bare': .* it is not a whole task: its metrics is None"):
         load_task("bare")
 
 

@@ -410,7 +410,7 @@ def test_rows_of_before_are_read_as_they_were_written(count: type[Counting], tmp
     path.write_bytes(written.encode()[: written.encode().rindex("\u00fc".encode()) + 1])  # within the letter
     assert counted(TAPE, tmp_path)[1] == ["\u00fc"]
     path.write_text("no row\n" + written, encoding="utf-8")
-    with pytest.raises(MashkitError, match="line 1, is no row"):
+    with pytest.raises(MashkitError, match="line 1, is not a row"):
         counted(TAPE, tmp_path)
 
 
@@ -626,7 +626,7 @@ class Fields:
         ("seed = -1\n" + TOML, r"x\.toml: suite 'x': seed is -1 \(give a whole number, 0 or more"),
         ("seed = true\n" + TOML, "seed is True"),
         ("seed = 1.5\n" + TOML, "seed is 1.5"),
-        (TOML + "[settings]\nseed = 3\n", r"seed is no setting \(write seed = 1 above \[settings\]"),
+        (TOML + "[settings]\nseed = 3\n", r"seed is not a setting \(write seed = 1 above \[settings\]"),
         (TOML.replace('"x"', '"a/b"'), r"x\.toml: a suite cannot be called 'a/b' \(the files"),
         (TOML.replace('"x"', '"a\\\\b"'), "cannot be called"),
         (TOML.replace('"x"', '"a\\u0007b"'), "cannot be called"),
@@ -639,7 +639,7 @@ class Fields:
         (TOML + "label = 5\n", r"competitor 1: a value that does not fit: label is 5, not text"),
         (TOML + "install = true\n", r"competitor 1: a value that does not fit: install is True, not text"),
         (TOML + "options = 5\n", r"competitor 1: a value that does not fit: options is 5, not a table"),
-        ('baseline = "acme-tap"\n' + TOML, "baseline 'acme-tap' is no competitor.*did you mean 'acme-tape'"),
+        ('baseline = "acme-tap"\n' + TOML, "baseline 'acme-tap' is not a competitor.*did you mean 'acme-tape'"),
     ],
 )
 def test_a_wrong_suite_is_named(text: str, problem: str, tmp_path: Path) -> None:
@@ -815,7 +815,8 @@ def test_wrong_usage(toml: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert command("run", "strechers", "-o", tmp_path / "out") == 2
     assert "did you mean 'stretchers'" in capsys.readouterr().err
     assert command("run", toml, "-o", tmp_path / "out", "--data", tmp_path / "nowhere") == 2
-    assert command("run", toml, "-o", tmp_path / "out", "--jobs", 0) == 2
+    with pytest.raises(SystemExit, match="2"):
+        command("run", toml, "-o", tmp_path / "out", "--jobs", 0)
     assert command("report", toml, "-o", tmp_path / "x.html") == 2
     assert not (tmp_path / "out").exists()
     capsys.readouterr()

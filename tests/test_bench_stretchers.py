@@ -182,7 +182,7 @@ def test_songs_are_named_by_a_list_or_by_text_with_commas() -> None:
 
 
 def test_settings_that_make_no_sense_are_named() -> None:
-    with pytest.raises(SuiteError, match="is no list of numbers"):
+    with pytest.raises(SuiteError, match="is not a list of numbers"):
         TASK.inputs({**SETTINGS, "speeds": []}, None)
     for name, wrong in [
         *(("speeds", [one]) for one in (0.0, -1.0, math.inf, math.nan, True, "0.9", 10**400)),

@@ -87,7 +87,7 @@ def test_songs_elsewhere_and_songs_nowhere(song: Path, tmp_path: Path) -> None:
     (found,) = create_protocol("rekordbox", music=str(song.parent)).songs([collection(tmp_path, moved)])
     assert isinstance(found, mk.Song)
     assert found.path == song
-    with pytest.raises(UsageError, match="no folder"):
+    with pytest.raises(UsageError, match="is not a folder"):
         create_protocol("rekordbox", music=str(tmp_path / "nowhere")).songs([collection(tmp_path, moved)])
 
 

@@ -119,15 +119,15 @@ class AlignmentTask(Task):
         """Return each plan twice; ``settings`` are those of :class:`Settings`."""
         asked = from_table(Settings, settings, "settings")
         count, seed = asked.plans, asked.seed
-        drifting, heard_by = _drifting(), identity_of(_analyzer())
-        found = _inputs("drifting", drifting.clips, min(count, len(drifting.clips)), seed, made_by=[heard_by])
+        drifting, analyzed_by = _drifting(), identity_of(_analyzer())
+        found = _inputs("drifting", drifting.clips, min(count, len(drifting.clips)), seed, made_by=[analyzed_by])
         for name in REAL:
             choice = Choice(name=name, data=data, seed=seed)
             try:
                 collection = choice.open()
                 # A song that two collections have is left out once.
                 found += [one for one in collection.left_out() if one not in found]
-                made_by = [heard_by, *collection.made_by(clip.id for clip in collection.clips)]
+                made_by = [analyzed_by, *collection.made_by(clip.id for clip in collection.clips)]
                 found += _inputs(
                     name, collection.clips, count, seed, collection.files, **choice.to_input(), made_by=made_by
                 )
@@ -157,10 +157,10 @@ class AlignmentTask(Task):
         with stopwatch() as elapsed:
             stems = mashup.stems
         backing = Audio(stems[Role.HARMONIC].samples + stems[Role.PERCUSSION].samples, mashup.sample_rate)
-        heard = _analyzer().analyze(backing).beats
-        if heard is None or len(heard) < 2:
-            raise AnalysisError("no beats are heard in the backing")
-        late = 1000 * _errors(_grid(mashup), heard, plan.duration_s)
+        estimated = _analyzer().analyze(backing).beats
+        if estimated is None or len(estimated) < 2:
+            raise AnalysisError("no beats are found in the backing")
+        late = 1000 * _errors(_grid(mashup), estimated, plan.duration_s)
         planned = 1000 * np.concatenate([_planned(mashup, role) for role in (Role.HARMONIC, Role.PERCUSSION)])
         return {
             "median_ms": float(np.median(np.abs(late))),
@@ -209,7 +209,7 @@ class AlignmentTask(Task):
                 RowChart(
                     title=f"Beat errors: {explained}",
                     caption="Median over the mashups of the median and of the 95th percentile of each one's beat "
-                    "errors, as heard in the rendered backing. Left is better.",
+                    "errors, as the analyzer finds them in the rendered backing. Left is better.",
                     x_label="ms (log)",
                     labels=shown,
                     series=series,

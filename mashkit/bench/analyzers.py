@@ -124,10 +124,10 @@ def _chord_scores(true: Chords, found: Chords) -> dict[str, float]:
     intervals, labels = mir_eval.util.adjust_intervals(
         found.intervals, list(found.labels), true.times[0], true.times[-1], NO_CHORD, NO_CHORD
     )
-    spans, due, heard = mir_eval.util.merge_labeled_intervals(true.intervals, list(true.labels), intervals, labels)
+    spans, due, estimated = mir_eval.util.merge_labeled_intervals(true.intervals, list(true.labels), intervals, labels)
     lengths = mir_eval.util.intervals_to_durations(spans)
     measures = {"majmin": mir_eval.chord.majmin, "chord_root": mir_eval.chord.root}
-    right = {name: of(due, heard) for name, of in measures.items()}  # −1 where the true chord is not compared
+    right = {name: of(due, estimated) for name, of in measures.items()}  # −1 where the true chord is not compared
     return {
         name: float(mir_eval.chord.weighted_accuracy(one, lengths)) for name, one in right.items() if (one >= 0).any()
     }
@@ -186,11 +186,11 @@ def _metrics() -> Iterator[Metric]:
             f"{CIRCULAR}",
         )  # fmt: skip
     for name, (title, explained) in FIELDS.items():
-        heard = f" Heard: the voice, the accompaniment {-RESIDUE_DB:g} dB below it." * (NEEDS[name] == "melody")
+        sound = f" Heard: the voice, the accompaniment {-RESIDUE_DB:g} dB below it." * (NEEDS[name] == "melody")
         yield Metric(
             name=f"rendered_{name}", title=f"{title}, rendered", unit="%", better="higher", resolution=1,
             weight=WEIGHTS.get(f"rendered_{name}", 0.0),
-            explained=f"{explained[:1].upper()}{explained[1:]}; rendered songs, whose labels are exact.{heard}",
+            explained=f"{explained[:1].upper()}{explained[1:]}; rendered songs, whose labels are exact.{sound}",
         )  # fmt: skip
     yield Metric(
         name=GRID, title="karaoke grid", unit="%", better="higher", resolution=1, weight=0,

@@ -60,7 +60,7 @@ class Limit:
             raise UsageError(f"--fail-on {text}: no metric is called {name!r}", suggestion(name, known))
         match = re.fullmatch(r"([+-]\d+(?:\.\d+)?)(%?)", change)
         if match is None:
-            raise UsageError(f"--fail-on {text}: {change!r} is no change", f"write it like {name}:-0.5")
+            raise UsageError(f"--fail-on {text}: {change!r} is not a change", f"write it like {name}:-0.5")
         value = float(match[1])
         worse = -1.0 if known[name].better == "higher" else 1.0
         if math.copysign(1.0, value) != worse:
@@ -197,7 +197,7 @@ def _asked(limits: Sequence[str], metrics: Sequence[Metric], entries: Sequence[E
 
 
 def _failed(limit: Limit | None, old: float | None, new: float | None, *, measured: bool) -> str:
-    """Return why a change is a failure; ``measured`` tells whether the old result has the metric."""
+    """Return why a change is a failure; ``measured`` states whether the old result has the metric."""
     if limit is None or not measured:
         return ""
     if old is None:
@@ -250,7 +250,7 @@ def why_not_comparable(one: Result, other: Result) -> str:
     if suites[0].task != suites[1].task:
         return f"one is of task {suites[0].task!r}, the other of {suites[1].task!r}"
     versions = suites[0].task_version, suites[1].task_version
-    if None not in versions and versions[0] != versions[1]:  # earlier results do not tell
+    if None not in versions and versions[0] != versions[1]:  # earlier results do not have it
         return f"one is of version {versions[0]} of task {suites[0].task!r}, the other of version {versions[1]}"
     if suites[0].sha256 != suites[1].sha256:
         sides = [{"seed": suite.seed, "timeout_s": suite.timeout_s, **suite.settings} for suite in suites]
@@ -365,7 +365,7 @@ def boards(folder: Path) -> tuple[list[Board], dict[Path, str]]:
     boards : list of Board
         One for each suite and inputs, by name; empty if every file is refused.
     refused : dict of Path to str
-        Files that are no result, or have lost their rows, and the reasons.
+        Files that are not results, or have lost their rows, and the reasons.
 
     Raises
     ------
@@ -383,7 +383,7 @@ def boards(folder: Path) -> tuple[list[Board], dict[Path, str]]:
             refused[path] = error.problem.removeprefix(f"{path} ")
             continue
         for group in groups:
-            # With all of the group, because a result that does not tell its task's version fits two that differ.
+            # With all of the group, because a result without its task's version fits two that differ.
             if not any(why_not_comparable(other, result) for _, other in group):
                 group.append((path, result))
                 break

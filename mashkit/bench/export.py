@@ -112,7 +112,7 @@ def tests_of(result: Result) -> Columns:
 
 
 def scores_of(result: Result) -> Columns:
-    """Return every row with its numbers and the facts of its input; facts that are no text or number are JSON."""
+    """Return every row with its numbers and the facts of its input; facts that are not text or number are JSON."""
     names = value_names(result.rows)
     facts = list(dict.fromkeys(name for row in result.rows for name in row.facts))
     fields = ("label", "component", "input", "measure", "status", "reason", "wall_s", "cpu_s")

@@ -199,7 +199,7 @@ class GeneratorTask(Task):
         if given.measure not in generator.info.provides:
             others = ",".join(sorted(generator.info.provides - set(Condition)))
             hint = f"; measure its own with --set conditions={others}" if others else ""
-            raise NotProvided(f"{generator.info.name} knows no condition {given.measure}{hint}")
+            raise NotProvided(f"{generator.info.name} has no condition {given.measure}{hint}")
         clips = reopen(given).clips
 
         def drawn(seed: int) -> list[MashupPlan]:

@@ -60,7 +60,7 @@ class Labels:
     def fault(self) -> str:
         """Return why the labels cannot be used; empty if they can.
 
-        It is ``problem``, or what cannot be true: a tempo or grid that is no positive number, or times that do not
+        It is ``problem``, or what cannot be true: a tempo or grid that is not a positive number, or times that do not
         increase. A wrong label that is found only while competitors are measured would count as their fault.
         """
         if self.problem:
@@ -93,7 +93,7 @@ def true_analysis(labels: Mapping[str, Any]) -> Analysis:
     Raises
     ------
     AnalysisError
-        If the labels break the rules of an analysis, or the key is no text.
+        If the labels break the rules of an analysis, or the key is not text.
     """
     chords = labels.get("chords")
     return Analysis(
@@ -160,7 +160,7 @@ def _harte(chord: str) -> str:
     """Return a chord as it stands over a staff ("Gm7", "F/A") in the syntax of labels, without its bass."""
     found = re.fullmatch(r"([A-G][b#]?)([^/]*)(/[A-G][b#]?)?", chord)
     if found is None or found[2] not in _QUALITIES:
-        raise AnalysisError(f"{chord!r} is no chord of the demo songs", f"there are: {', '.join(_QUALITIES)}")
+        raise AnalysisError(f"{chord!r} is not a chord of the demo songs", f"there are: {', '.join(_QUALITIES)}")
     return f"{found[1]}:{_QUALITIES[found[2]]}"
 
 
@@ -279,12 +279,12 @@ def _beats(path: Path) -> dict[str, Any]:
 
 
 def known_key(text: str | None) -> Key | None:
-    """Return the key of a data set's text; None if the text is no single key ("-", "D minor | F major").
+    """Return the key of a data set's text; None if the text is not a single key ("-", "D minor | F major").
 
     Raises
     ------
     AnalysisError
-        If it is no text.
+        If it is not text.
     """
     if text is not None and not isinstance(text, str):
         raise AnalysisError(f"the key is {text!r}", 'give text, such as "A minor"')

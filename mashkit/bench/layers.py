@@ -58,7 +58,7 @@ class LayerStore:
         return Audio(samples, int(rate)), Elapsed(wall_s, cpu_s)
 
     def keep(self, key: str, audio: Audio, spent: Elapsed) -> None:
-        """Keep a layer, if there is room for it; that it cannot be written is no competitor's fault."""
+        """Keep a layer, if there is room for it; that it cannot be written is not a competitor's fault."""
         size = audio.samples.nbytes
         with contextlib.suppress(OSError):
             self.folder.mkdir(parents=True, exist_ok=True)

@@ -46,13 +46,13 @@ def measured(clip: Clip, stems: Mapping[Role, Audio], analyze: Callable[[Audio],
     """Return a clip with the analysis of its stems' sum, and loudness, activity and entry of each."""
     mix = Audio(np.sum([stem.samples for stem in stems.values()], axis=0), SAMPLE_RATE)
     levels = {role: loudness(stem) for role, stem in stems.items()}
-    heard = {role: sounding(stem, mix) for role, stem in stems.items()}
-    entries = {role: entry(frames) for role, frames in heard.items()}
+    sounds = {role: sounding(stem, mix) for role, stem in stems.items()}
+    entries = {role: entry(frames) for role, frames in sounds.items()}
     return attrs.evolve(
         clip,
         analysis=analyze(mix),
         loudness={role: float("-inf") if level is None else level for role, level in levels.items()},
-        activity={role: activity(frames) for role, frames in heard.items()},
+        activity={role: activity(frames) for role, frames in sounds.items()},
         entry={role: moment for role, moment in entries.items() if moment is not None},
     )
 

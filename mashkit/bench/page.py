@@ -168,7 +168,7 @@ def leaderboard(boards: Sequence[tuple[Result, Sequence[Path]]], refused: Mappin
     ----------
     boards : sequence of (result, files)
     refused : mapping of Path to str
-        Files that are no results, and the reasons.
+        Files that are not results, and the reasons.
     """
     sections = []
     for place, (result, paths) in enumerate(boards, 1):
@@ -272,7 +272,7 @@ def _of_other_inputs(result: Result) -> list[str]:
 
 
 def _small_print(result: Result) -> list[str]:
-    """Return what the numbers in small print are that the headings do not tell."""
+    """Return what the numbers in small print are that the headings do not say."""
     if not any(one.draws for one in result.competitors):
         return []
     return ["Draws: the lowest and the highest value if each draw of the plans is taken alone."]
@@ -454,7 +454,7 @@ def _comparisons(metrics: Sequence[Metric], comparisons: Sequence[Comparison], b
 
 
 def _songs(one: Comparison) -> str:
-    """Return in how many songs two competitors differ, and of how many; results of earlier versions know the latter."""
+    """Return in how many songs two competitors differ, and of how many; results of earlier versions have the latter."""
     songs = number(one.songs, 0)
     return songs if one.differing is None else f"{one.differing} of {songs}"
 
@@ -492,7 +492,7 @@ def _tables(tables: Sequence[Table]) -> str:
     return pages.section("single", "One by one", *parts) if parts else ""
 
 
-def _picks(heard: tuple[str, str], picks: Mapping[str, Sequence[Pick]], sounds: Mapping[str, str]) -> str:
+def _picks(words: tuple[str, str], picks: Mapping[str, Sequence[Pick]], sounds: Mapping[str, str]) -> str:
     """Return a section in which the picks can be heard."""
     place = {name: index for index, name in enumerate(sounds)}
     parts = []
@@ -511,7 +511,7 @@ def _picks(heard: tuple[str, str], picks: Mapping[str, Sequence[Pick]], sounds: 
         )
         if chosen:
             parts.append(f'<details><summary>{text(label)}</summary><div class="picks">{lists}</div></details>')
-    return pages.section("picks", heard[0], f"<p>{text(heard[1])}</p>", *parts)
+    return pages.section("picks", words[0], f"<p>{text(words[1])}</p>", *parts)
 
 
 def _packed_rows(rows: Sequence[Row]) -> str:

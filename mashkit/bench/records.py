@@ -40,7 +40,7 @@ class Row:
     input, measure : str
         The input's name and measure.
     input_missing : bool
-        The input is not here: that is no competitor's fault.
+        The input is not here: that is not a competitor's fault.
     status : {"ok", "unavailable", "failed", "timeout"}
     reason : str
         Why the status is not "ok".
@@ -49,7 +49,7 @@ class Row:
     wall_s, cpu_s : float, optional
         Time of the measurement.
     load_s : float, optional
-        Time to create the component and to use it once. It is no part of the measurement.
+        Time to create the component and to use it once. It is not part of the measurement.
     peak_memory_mb : float, optional
         The most memory that the competitor's process has held so far.
     trained_on : tuple of str

@@ -123,7 +123,7 @@ class Result:
         """
         facts = data.get("inputs", {})
         if not isinstance(facts, Mapping):
-            raise UsageError(f"{where}: inputs is no table", "give what `mashkit bench run` wrote")
+            raise UsageError(f"{where}: inputs is not a table", "give what `mashkit bench run` wrote")
 
         def record(kind: type[Any], name: str) -> Any:
             return from_table(kind, data.get(name), f"{where}: {name}")
@@ -131,7 +131,7 @@ class Result:
         def records(kind: type[Any], name: str) -> list[Any]:
             given = data.get(name, [])
             if not isinstance(given, list):
-                raise UsageError(f"{where}: {name} is no list", "give what `mashkit bench run` wrote")
+                raise UsageError(f"{where}: {name} is not a list", "give what `mashkit bench run` wrote")
             return [from_table(kind, one, f"{where}: {name}") for one in given]
 
         known = {
@@ -210,20 +210,18 @@ def _json(result: Mapping[str, Any]) -> str:
     return "{" + ",\n".join(parts) + "}\n"
 
 
-def read_result(path: Path, *, with_rows: bool = True) -> Result:
+def read_result(path: Path) -> Result:
     """Read what :func:`write_result` wrote, or a result of an earlier version, which has its rows inside.
 
     Parameters
     ----------
     path : Path
         The JSON.
-    with_rows : bool
-        Read the rows too. A table needs none. Without them the result has no rows and no inputs.
 
     Raises
     ------
     UsageError
-        If the file is no result of a benchmark, or its rows are missing or those of another result.
+        If the file is not a result of a benchmark, or its rows are missing or those of another result.
     MashkitError
         If reading the rows needs pyarrow, which is not installed.
     """
@@ -231,14 +229,12 @@ def read_result(path: Path, *, with_rows: bool = True) -> Result:
     data = named_json(path, fix)
     known = isinstance(data, dict) and data.get("format") in (ROWS_INSIDE, FORMAT)
     if not known or "suite" not in data or not isinstance(data.get("rows"), _ROWS_ARE[data["format"]]):
-        raise UsageError(f"{path} is no benchmark result of format {FORMAT}", fix)
+        raise UsageError(f"{path} is not a benchmark result of format {FORMAT}", fix)
     inside = data["format"] == ROWS_INSIDE
-    result = Result.from_dict({**data, "rows": data["rows"] if inside and with_rows else []}, str(path))
+    result = Result.from_dict({**data, "rows": data["rows"] if inside else []}, str(path))
     task = result.suite.task
     if task not in tasks():
         raise UsageError(f"{path} is of task {task!r}, which no plugin here brings", suggestion(task, tasks()))
-    if not with_rows:
-        return attrs.evolve(result, inputs={})
     if inside:
         return result
     rows = _own_rows(path, data["rows"].get("sha256"))

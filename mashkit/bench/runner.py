@@ -296,7 +296,7 @@ class _Book:
                 try:
                     row = Row.from_dict(json.loads(line))
                 except (ValueError, TypeError) as error:
-                    raise MashkitError(f"{path}, line {number}, is no row: {error}", "remove that line") from error
+                    raise MashkitError(f"{path}, line {number}, is not a row: {error}", "remove that line") from error
                 self.rows[row.key] = row
                 self._whole_bytes += len(line)
 
@@ -378,7 +378,7 @@ class _Lost(MashkitError):
 
 @attrs.frozen
 class _Known:
-    """What rows depend on besides the competitor, the rows there are, and the folders that are no reader's business."""
+    """What rows depend on besides the competitor, the rows there are, and the folders that readers do not need."""
 
     whole: Sequence[str | int]
     """What all rows depend on."""
@@ -664,7 +664,7 @@ def recomputed(result: Result, baseline: str = "") -> Result:
             "give the .json and its rows as `mashkit bench run` wrote them",
         )
     if baseline and baseline not in labels:
-        raise UsageError(f"baseline {baseline!r} is no competitor of this result", suggestion(baseline, labels))
+        raise UsageError(f"baseline {baseline!r} is not a competitor of this result", suggestion(baseline, labels))
     suite = attrs.evolve(result.suite, baseline=baseline or result.suite.baseline)
     task = load_task(suite.task)
     # In the order of the rows, which is that of the suite: places of equal scores are then those of the first time.

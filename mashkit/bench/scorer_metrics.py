@@ -169,7 +169,7 @@ def calibration_error(positive: Examples, negative: Examples, bins: int = CALIBR
     Raises
     ------
     UsageError
-        If a score is no probability.
+        If a score is not a probability.
     """
     excess, counts = np.zeros((bins, positive.count)), np.zeros(positive.count)
     for examples, label in ((positive, 1.0), (negative, 0.0)):

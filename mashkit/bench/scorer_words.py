@@ -24,8 +24,8 @@ def lead(
     tests = {one.one: one for one in comparisons if one.metric == "within_auc" and one.other == baseline}
     return [
         _compared(competitors, known),
-        "The question: of two mashups of one vocal, does the scorer like the one with the song’s own backing better "
-        "than the one whose backing clashes in key or tempo? Chance is right in 50 of 100 cases.",
+        "The question: of two mashups of one vocal, does the scorer give the one with the song’s own backing a higher "
+        "score than the one whose backing clashes in key or tempo? Chance is right in 50 of 100 cases.",
         _first(ranked, tests, baseline),
         *_against(tests, baseline),
         *_drawn(max(ranked, key=_auc)),

@@ -473,8 +473,8 @@ class ScorerTask(Task):
             shown | {f"{name}, all together": f"{prefix}auc" for name, prefix in PREFIXES.items()},
             title="Positives over negatives",
             caption="Area under the ROC curve with its 95 % interval over songs, within each vocal and of all vocals "
-            "together. What wins the paper’s protocol only may have heard the stretcher. Right is better; 50 is "
-            "chance.",
+            "together. A scorer that is good only under the paper’s protocol may detect the stretcher’s artefacts. "
+            "Right is better; 50 is chance.",
             x_label="AUC, %",
             limit=50.0,
             limit_label="chance",
@@ -822,7 +822,7 @@ def _disagreements(rows: Mapping[str, Sequence[Row]]) -> list[Pick]:
 
 
 def _places(facts: Mapping[str, Any], places: Mapping[str, tuple[float, int]]) -> str:
-    """Return where each scorer puts a plan, the one who likes it best first."""
+    """Return where each scorer puts a plan, highest score first."""
     ordered = sorted(places.items(), key=lambda one: one[1][0])
     return f"{facts['condition']}: " + ", ".join(f"{label} {rank:g} of {count}" for label, (rank, count) in ordered)
 

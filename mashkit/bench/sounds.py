@@ -219,8 +219,8 @@ def log_spectral_distance(reference: Audio, other: Audio) -> float:
     two = two * (float(one.sum()) / total if total > 0 else 0.0)
     floor = float(one.max()) * 10 ** (FLOOR_DB / 10)
     difference = 10 * np.log10(np.maximum(one, floor) / np.maximum(two, floor))
-    heard = np.maximum(one, two) > floor
-    bins = heard.sum(axis=0)
+    audible = np.maximum(one, two) > floor
+    bins = audible.sum(axis=0)
     square = (difference**2).sum(axis=0)[bins > 0] / bins[bins > 0]
     return float(np.sqrt(square).mean()) if len(square) else 0.0
 

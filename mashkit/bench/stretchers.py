@@ -356,8 +356,8 @@ def measure_pitch(stretcher: Stretcher, parameters: Parameters, files: Files) ->
     found = {}
     for frequency in TONES_HZ:
         due = frequency * case.pitch
-        heard = sounds.frequency_of(_stretched(stretcher, signals.tone(frequency, TONE_S), case), near=due)
-        found[f"cents_{frequency:g}"] = 1200 * math.log2(heard / due)
+        found_hz = sounds.frequency_of(_stretched(stretcher, signals.tone(frequency, TONE_S), case), near=due)
+        found[f"cents_{frequency:g}"] = 1200 * math.log2(found_hz / due)
     return {**found, "max_cents": max(map(abs, found.values()))}
 
 
@@ -365,7 +365,7 @@ def measure_attacks(stretcher: Stretcher, parameters: Parameters, files: Files) 
     """Return the median pre-echo, dB, and by how much attacks are longer than the original's, ms.
 
     The lateness of all sounds is another measure and is removed here. It is measured on clicks, because they are sharp,
-    while the strongest swing of a kick is no sign of its beginning.
+    while the strongest swing of a kick is not a sign of its beginning.
     """
     case, sound = _case(parameters), parameters["sound"]
     times = np.arange(0.75, 11.0, 0.5)

@@ -24,7 +24,7 @@ from mashkit.paths import path_text
 from mashkit.types import as_tuple, frozen_mapping
 
 LONGEST_TITLE = 500
-"""Most bytes of a suite's title: the next run knows the files of a result by their first 1,024 bytes."""
+"""Most bytes of a suite's title: the next run recognises the files of a result by their first 1,024 bytes."""
 TIMEOUT_S = 300.0
 """Default of a suite's ``timeout_s``, seconds a measurement: many times as long as any measurement of ours."""
 
@@ -70,7 +70,7 @@ class Competitor:
     Raises
     ------
     SuiteError
-        If an option is no plain data.
+        If an option is not plain data.
     """
 
     component: str
@@ -92,7 +92,7 @@ class Competitor:
         Raises
         ------
         SuiteError
-            If an option has no value, or is no finite number.
+            If an option has no value, or is not a finite number.
 
         Examples
         --------
@@ -143,7 +143,7 @@ class Suite:
     seed : int
         Seed of all random parts of the inputs, ≥ 0.
     settings : mapping
-        Passed to the task, with the seed: it is no setting of its own. As plain data, as a competitor's options.
+        Passed to the task, with the seed: it is not a setting of its own. As plain data, as a competitor's options.
     baseline : str
         Label of the competitor with which every other one is compared; empty to compare every two.
 
@@ -151,8 +151,8 @@ class Suite:
     ------
     SuiteError
         If the task is unknown, there is no competitor, two share a label, the time-out is not positive and finite, the
-        name cannot be that of files, the title is too long, the seed is no whole number ≥ 0 or stands among the
-        settings, or a setting is no plain data.
+        name cannot be that of files, the title is too long, the seed is not a whole number ≥ 0 or stands among the
+        settings, or a setting is not plain data.
     """
 
     name: str = attrs.field(validator=names_files)
@@ -181,7 +181,7 @@ class Suite:
         # What JSON cannot hold would be found only when all is measured and the result is written.
         _require_plain(f"suite {self.name!r}: settings", dict(self.settings))
         if "seed" in self.settings:
-            raise SuiteError(f"suite {self.name!r}: seed is no setting", "write seed = 1 above [settings]")
+            raise SuiteError(f"suite {self.name!r}: seed is not a setting", "write seed = 1 above [settings]")
         if type(self.seed) is not int or self.seed < 0:
             raise SuiteError(f"suite {self.name!r}: seed is {self.seed!r}", "give a whole number, 0 or more")
         labels = [competitor.label for competitor in self.competitors]
@@ -199,11 +199,11 @@ class Suite:
         Raises
         ------
         SuiteError
-            If keys are unknown or missing, the baseline is no competitor, or as the class.
+            If keys are unknown or missing, the baseline is not a competitor, or as the class.
         """
         entries = data.get("competitors", [])
         if not isinstance(entries, list):
-            raise SuiteError(f"{where}: competitors is no list", "write [[competitors]]")
+            raise SuiteError(f"{where}: competitors is not a list", "write [[competitors]]")
         competitors = [
             from_table(Competitor, entry, f"{where}: competitor {number}") for number, entry in enumerate(entries, 1)
         ]
@@ -212,7 +212,7 @@ class Suite:
         # Only a file is checked: with --only, the baseline's rows may be those of an earlier run.
         if suite.baseline and suite.baseline not in labels:
             raise SuiteError(
-                f"{where}: baseline {suite.baseline!r} is no competitor", suggestion(suite.baseline, labels)
+                f"{where}: baseline {suite.baseline!r} is not a competitor", suggestion(suite.baseline, labels)
             )
         return suite
 
@@ -266,8 +266,8 @@ class Suite:
         Raises
         ------
         SuiteError
-            If a setting has no value or is no finite number, or the seed is no whole number ≥ 0. An unknown setting
-            is found when the task makes its inputs.
+            If a setting has no value or is not a finite number, or the seed is not a whole number ≥ 0. An unknown
+            setting is found when the task makes its inputs.
         """
         fix = "write it like vocals=2"
         changed = dict(_pair(text, "--set", fix) for text in settings)

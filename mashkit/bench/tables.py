@@ -35,11 +35,11 @@ def from_table(cls: type[T], data: object, where: str) -> T:
     Raises
     ------
     SuiteError
-        If it is no table, has a key that the class lacks, lacks a key that the class needs, or a value does not fit.
+        If it is not a table, has a key that the class lacks, lacks a key that the class needs, or a value does not fit.
     """
     fields = attrs.fields_dict(cls)  # type: ignore[arg-type]
     if not isinstance(data, Mapping):
-        raise SuiteError(f"{where} is no table", f"give {', '.join(fields)}")
+        raise SuiteError(f"{where} is not a table", f"give {', '.join(fields)}")
     for key in data:
         if key not in fields:
             raise SuiteError(f"{where}: unknown key {key!r}", suggestion(key, fields))
@@ -136,7 +136,7 @@ def names(given: str | Iterable[str]) -> tuple[str, ...]:
     """Convert an attrs field of several names, each once: a list of a suite, or `--set`'s text with commas."""
     listed = parts_of(given) if isinstance(given, str) else as_tuple(given)
     if not all(isinstance(name, str) for name in listed):
-        raise ValueError(f"{given!r} is no list of names")
+        raise ValueError(f"{given!r} is not a list of names")
     return tuple(dict.fromkeys(listed))
 
 
@@ -144,14 +144,14 @@ def finite(given: object) -> float:
     """Convert an attrs field of a number; true and false, text, infinity and NaN are refused with ValueError."""
     number = plain_number(given)
     if type(number) is not float or not math.isfinite(number):
-        raise ValueError(f"{given!r} is no finite number")
+        raise ValueError(f"{given!r} is not a finite number")
     return number
 
 
 def finite_numbers(given: object) -> list[float]:
     """Convert an attrs field of one or more numbers, each as :func:`finite` takes it."""
     if not isinstance(given, Sequence) or isinstance(given, str) or not given:
-        raise ValueError(f"{given!r} is no list of numbers")
+        raise ValueError(f"{given!r} is not a list of numbers")
     return [finite(value) for value in given]
 
 

@@ -36,11 +36,11 @@ from mashkit.workers.processes import cpu_seconds, family
 
 
 class NotProvided(MashkitError):
-    """The competitor lacks the ability that an input needs: its row is "unavailable", which is no failure."""
+    """The competitor lacks the ability that an input needs: its row is "unavailable", which is not a failure."""
 
 
 class InputLost(MashkitError):
-    """The sources of an input are no longer there, which is no competitor's fault."""
+    """The sources of an input are no longer there, which is not a competitor's fault."""
 
 
 def _encodable(names: Iterable[str]) -> tuple[str, ...]:
@@ -75,7 +75,7 @@ class Input:
         of them is not judged by the input. Empty for an input that is made from a seed.
     made_by : tuple of str
         Hashes of the components and the code that make the input's sound (:mod:`mashkit.bench.identity`). A row is
-        measured again if they change. They are no part of the input's hash, so that results of different versions can
+        measured again if they change. They are not part of the input's hash, so that results of different versions can
         be compared.
     """
 
@@ -219,7 +219,7 @@ class Task(ABC):
     metrics: ClassVar[Sequence[Metric]]
     literature: ClassVar[Literature | None] = None
     heard: ClassVar[tuple[str, str]] = (
-        "What they picked", "The beginnings of the mashups each likes best and least.",
+        "What they picked", "The beginnings of the mashups with the highest and lowest scores.",
     )  # fmt: skip
     """Heading and sentence above the picks."""
     scratch: Path | None = None
@@ -400,7 +400,7 @@ def load_task(name: str) -> Task:
     SuiteError
         If no plugin brings a task of this name.
     BrokenPlugin
-        If the task cannot be imported or made, or is no whole task.
+        If the task cannot be imported or made, or is not a whole task.
     """
     from mashkit.bench.fenced import fenced  # here, because it needs this module
 
@@ -411,11 +411,11 @@ def load_task(name: str) -> Task:
     what = f"task {name!r}: {target} cannot be used"
     cls = imported(target, what)
     if not (isinstance(cls, type) and issubclass(cls, Task)) or inspect.isabstract(cls):
-        raise BrokenPlugin(f"{what}: it is no whole task", "tell its authors")
+        raise BrokenPlugin(f"{what}: it is not a whole task", "tell its authors")
     for attribute, right in _ATTRIBUTES.items():
         value = getattr(cls, attribute, None)
         if not right(value):
-            raise BrokenPlugin(f"{what}: it is no whole task: its {attribute} is {value!r}", "tell its authors")
+            raise BrokenPlugin(f"{what}: it is not a whole task: its {attribute} is {value!r}", "tell its authors")
     with plugin_code(what, BrokenPlugin):
         return fenced(name, cls)()
 

@@ -544,7 +544,7 @@ class MashupDB:
     def outdated_failures(self, tried: Iterable[Path] | None = None) -> list[Path]:
         """Return the failures of files that are gone, and of ``tried``, the paths that a run tries again.
 
-        A run knows nothing of other folders than those of its paths, so only failures of files below these are included
+        A run reads no other folders than those of its paths, so only failures of files below these are included
         then. By default all are.
         """
         again = None if tried is None else set(map(absolute, tried))

@@ -23,9 +23,9 @@ AS_ROUNDED = 0.01
 """Largest relative difference of an edited tempo from a multiple of the old one whose beats it keeps (ours): a tempo
 of 60 BPM or more that is rounded to a whole number differs by 0.8 % at most."""
 SAME_BPM = 0.05
-"""Largest difference of an edited tempo from the old one that is no edit, BPM: tempi are shown with one decimal."""
+"""Largest difference of an edited tempo from the old one that is not an edit, BPM: tempi are shown with one decimal."""
 SAME_S = 0.001
-"""Largest difference of an edited downbeat from one of the old ones that is no edit, seconds."""
+"""Largest difference of an edited downbeat from one of the old ones that is not an edit, seconds."""
 BEATS_A_BAR = 4
 """Beats in a bar, used where the analysis gives no other number."""
 MOST_BEATS_A_BAR = 32
@@ -51,7 +51,7 @@ def parsed(field: str, text: str) -> Any:
     try:
         value = float(text)
     except ValueError as error:
-        raise UsageError(f"{field} {text!r} is no number", f"give {_UNITS[field]}") from error
+        raise UsageError(f"{field} {text!r} is not a number", f"give {_UNITS[field]}") from error
     if field == "tuning":
         if not -50 <= value < 50:
             raise UsageError(

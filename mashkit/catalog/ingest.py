@@ -89,7 +89,7 @@ class SongFacts:
     duration_s : float
         Length of the mix, seconds, at the clips' sample rate.
     notes : tuple of str
-        Notes for the user on defects that are no errors, without the song's path, because the file may be moved.
+        Notes for the user on defects that are not errors, without the song's path, because the file may be moved.
     peak : float, optional
         Largest absolute sample of the mix; None if an older mashkit decoded it.
     silent : tuple of (float, float)
@@ -566,7 +566,7 @@ def entry(frames: npt.NDArray[np.bool_]) -> float | None:
     """Return when a stem first sounds, seconds; None if it never does.
 
     The entry is the first sounding frame (:func:`sounding`) that begins a second of which at least half sounds, because
-    a click or a breath is no entry.
+    a click or a breath is not an entry.
     """
     if not frames.any():
         return None

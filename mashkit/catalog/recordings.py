@@ -1,7 +1,7 @@
 """Find the songs that are the same recording, and choose the file of each recording that is used.
 
-Two files of one recording count as one song, for two reasons: a recording over itself is no mashup, and the test of a
-network is worthless on recordings that the network was trained on. :mod:`mashkit.features.soundprint` decides which
+Two files of one recording count as one song, for two reasons: a recording over itself is not a mashup, and the test of
+a network is worthless on recordings that the network was trained on. :mod:`mashkit.features.soundprint` decides which
 files are the same recording; this module chooses between them:
 
 - a song stays if the database has clips of it already;

@@ -20,7 +20,7 @@ from mashkit.paths import is_file, is_folder, path_text, printable
 from mashkit.types import Analysis, Role, as_roles, frozen_mapping
 
 _GENERIC_NAMES = frozenset({"audio", "mix", "mixture", "song", "track"})
-"""File names that are no titles; the title is the folder's name then."""
+"""File names that are not titles; the title is the folder's name then."""
 
 _LICENCE_FILES = ("license.txt", "licence.txt", "LICENSE", "LICENCE", "LICENSE.txt")
 

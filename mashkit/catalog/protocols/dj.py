@@ -126,9 +126,9 @@ class DJCollection(Protocol):
         Raises
         ------
         UsageError
-            If a path is a folder or has another suffix, or ``music`` is no folder.
+            If a path is a folder or has another suffix, or ``music`` is not a folder.
         LabelError
-            If a file is no collection, or has no track.
+            If a file is not a collection, or has no track.
         """
         for path in paths:
             if is_folder(path) or path.suffix.lower() != self.suffix:
@@ -154,7 +154,7 @@ class DJCollection(Protocol):
             return {}
         folder = Path(self.music).expanduser()
         if not is_folder(folder):
-            raise UsageError(f"protocol.music={self.music} is no folder", "name the folder of the songs")
+            raise UsageError(f"protocol.music={self.music} is not a folder", "name the folder of the songs")
         scan = Scan()
         scan.look(folder)
         files: dict[str, list[Path]] = {}

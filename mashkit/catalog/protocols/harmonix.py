@@ -170,7 +170,8 @@ def _read_index(index: Path) -> Iterator[tuple[str, Path, int]]:
 
 def _no_entry(entry: str, path: Path, index: str | None, line: int | None) -> MashkitError:
     if index is not None and line is not None:
-        return LabelError(index, line, f"{entry!r} is no entry of the Harmonix Set", "use a name from its metadata.csv")
+        problem = f"{entry!r} is not an entry of the Harmonix Set"
+        return LabelError(index, line, problem, "use a name from its metadata.csv")
     return AudioFileError(
         path,
         "belongs to no entry of the Harmonix Set",

@@ -134,7 +134,7 @@ def read_table(path: Path, columns: tuple[str, ...]) -> list[tuple[int, dict[str
     Raises
     ------
     LabelError
-        If the file is missing or is no CSV file, or one of ``columns`` is missing in the heading or empty in a row.
+        If the file is missing or is not a CSV file, or one of ``columns`` is missing in the heading or empty in a row.
     """
     # Not splitlines(), which ends a line also at characters that may be in a title.
     reader = csv.DictReader(io.StringIO(_text(path), newline=""))
@@ -185,7 +185,7 @@ def read_song_notes(folder: Path) -> SongNotes:
     Raises
     ------
     LabelError
-        If the file is no JSON object, or key or tempo are not valid.
+        If the file is not a JSON object, or key or tempo are not valid.
     """
     return read_notes(folder / "song.json")
 
@@ -196,7 +196,7 @@ def read_notes(path: Path) -> SongNotes:
     Raises
     ------
     LabelError
-        If the file is no JSON object, or key, tempo or downbeat are not valid.
+        If the file is not a JSON object, or key, tempo or downbeat are not valid.
     """
     if not is_file(path):
         return SongNotes()
