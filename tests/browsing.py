@@ -72,3 +72,27 @@ def until(page: Any, expression: str, *, seconds: float = 30.0) -> None:
     while not page.evaluate(expression):
         assert time.monotonic() - begun < seconds, expression
         page.wait_for_timeout(50)
+
+
+_OVERPRINTED = """(selector) => {
+  const boxes = [];
+  for (const element of document.querySelectorAll(selector)) {
+    const range = document.createRange();
+    range.selectNodeContents(element);
+    for (const box of range.getClientRects()) if (box.width && box.height) boxes.push([box, element]);
+  }
+  const found = [];
+  boxes.forEach(([a, one], index) => boxes.slice(index + 1).forEach(([b, other]) => {
+    const across = Math.min(a.right, b.right) - Math.max(a.left, b.left);
+    const down = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
+    if (one !== other && across > 1 && down > 3) found.push(`${one.textContent} | ${other.textContent}`);
+  }));
+  return [boxes.length, found];
+}"""
+
+
+def overprinted(page: Any, selector: str) -> list[str]:
+    """Return the texts of these elements that stand over each other; at least one element must show text."""
+    count, found = page.evaluate(_OVERPRINTED, selector)
+    assert count
+    return list(found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html.parser
 import itertools
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -240,6 +241,17 @@ def test_the_page_is_whole_and_asks_nobody(state: str, database: MashupDB, tmp_p
     if state == "full":
         assert "&lt;script&gt;alert(1)" in text  # a vocal that nothing fits under some condition
         assert text == page(statistics(one), title="Mine & yours")
+
+
+@pytest.mark.parametrize(
+    ("mismatch", "said"), [("strict", "none of these is drawn"), ("literal", "these are among what is drawn")]
+)
+def test_the_page_says_what_would_fit_by_chance(mismatch: Any, said: str, database: MashupDB) -> None:
+    text = page(statistics(database, PaperGenerator(mismatch=mismatch)), title="Mine")
+    told = re.sub("<[^>]*>", "", text)
+    assert "drawn without a look at key or tempo (option mismatch=literal)" in told
+    assert f"{mismatch}, " in told
+    assert said in told
 
 
 def test_the_command(

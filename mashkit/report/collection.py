@@ -14,7 +14,9 @@ from mashkit.types import Role
 
 _CELL_WIDTH, _CELL_HEIGHT, _LABELS = 18, 17, 54
 _MOST_COLUMNS = 22
-"""Largest number of tempo columns at which every second column has room for a label."""
+"""Largest number of tempo columns at which every second column has a label; one column is too narrow for a label."""
+_WIDEST_REM = 34
+"""Width on the page of a map of that many columns. A map of fewer is narrower, so that its text stays as large."""
 
 
 def page(statistics: Mapping[str, Any], *, title: str) -> str:
@@ -92,7 +94,8 @@ def _map(found: Mapping[str, Any]) -> str:
         return '<p class="missing">No clip has both a key and a tempo.</p>'
     edges = found["tempo_edges"]
     columns = len(edges) - 1
-    width, height = _LABELS + columns * _CELL_WIDTH + 30, 12 * _CELL_HEIGHT + 34
+    width, widest = (_LABELS + count * _CELL_WIDTH + 30 for count in (columns, _MOST_COLUMNS))
+    height = 12 * _CELL_HEIGHT + 34
     parts = []
     for row, values in enumerate(counts):
         middle = row * _CELL_HEIGHT + 12
@@ -106,14 +109,15 @@ def _map(found: Mapping[str, Any]) -> str:
                 f"{edges[column]}–{edges[column + 1]} BPM: {number(count)}</title></rect>"
             )
         parts.append(f'<text x="{width}" y="{middle}" text-anchor="end">{_short(sum(values))}</text>')
-    step = -(-columns // (_MOST_COLUMNS // 2))
+    step = max(2, -(-columns // (_MOST_COLUMNS // 2)))
     parts += [
         f'<text x="{_LABELS + column * _CELL_WIDTH}" y="{height - 20}" text-anchor="middle">{edges[column]}</text>'
         for column in range(0, columns + 1, step)
     ]
     parts.append(f'<text x="{_LABELS + columns * _CELL_WIDTH / 2}" y="{height - 4}" text-anchor="middle">BPM</text>')
     return (
-        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="Clips by key and tempo">{"".join(parts)}</svg>'
+        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="Clips by key and tempo" '
+        f'style="max-width: {_WIDEST_REM * min(1, width / widest):.1f}rem">{"".join(parts)}</svg>'
         f"<figcaption>On the right, clips of each key. The strongest field has {number(largest)}.</figcaption>"
     )
 
@@ -193,8 +197,15 @@ def _chance(chance: Mapping[str, float | None], mismatch: str) -> str:
     shares = ", ".join(
         f"{text(condition)} {NONE if share is None else f'{100 * share:.1f} %'}" for condition, share in chance.items()
     )
-    drawn = "strict draws none of them" if mismatch == "strict" else "these are among what is drawn"
-    return f"Would fit by chance if the constraint were only dropped (<i>literal</i>): {shares}; {drawn}."
+    drawn = (
+        "With the setting in use, <code>strict</code>, none of these is drawn."
+        if mismatch == "strict"
+        else "The setting in use is <code>literal</code>, so these are among what is drawn."
+    )
+    return (
+        "If unmatched stems were drawn without a look at key or tempo (option <code>mismatch=literal</code>), this "
+        f"share of the mashups would have a stem that fits all the same, in key or in tempo: {shares}. {drawn}"
+    )
 
 
 def _without(candidates: Mapping[str, Any]) -> str:
