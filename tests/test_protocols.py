@@ -466,7 +466,7 @@ def test_recordings_and_entries_find_each_other(collections_on_disk: Path, tmp_p
     assert indexed.excerpts == song.excerpts
     (stranger,) = Harmonix().songs([root / "harmonixset" / "dataset", root / "elsewhere"])
     assert not isinstance(stranger, Song)
-    assert "not an entry" in str(stranger[1])
+    assert "belongs to no entry" in str(stranger[1])
     both = Harmonix(index=str(root / "index.csv")).songs([root / "harmonixset", root / "recordings"])
     assert [isinstance(one, Song) for one in both] == [True, False]
     assert not isinstance(both[1], Song)
