@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 from docutils import nodes
+from sphinx import addnodes
 from sphinx.util import inspect
 
 HERE = Path(__file__).parent
@@ -58,7 +59,9 @@ html_theme = "pydata_sphinx_theme"
 html_title = f"mashkit {version}"
 html_static_path = ["site/static"]
 html_css_files = ["site.css"]
-html_extra_path = ["site/root"]
+PAGES = sorted((ROOT / "benchmarks" / "results").glob("*.html"))
+"""Pages that the site has as they are, in its root; in their own folder they would replace those made of ``*.md``."""
+html_extra_path = ["site/root", *map(str, PAGES)]
 html_copy_source = False
 html_show_sourcelink = False
 html_theme_options = {
@@ -95,6 +98,16 @@ def _to_files(_: Sphinx, docname: str, source: list[str]) -> None:
     source[0] = _LINK.sub(file_of, source[0])
 
 
+def _to_pages(app: Sphinx, doctree: nodes.document) -> None:
+    """Let links to a page of :data:`PAGES` open it, because Sphinx makes a download of each file that is no source."""
+    docname = app.env.docname
+    for link in list(doctree.findall(addnodes.download_reference)):
+        target = (ROOT / docname).parent / link["reftarget"]
+        if target.resolve() in PAGES:
+            address = "../" * docname.count("/") + target.name
+            link.replace_self(nodes.reference("", "", *link.children, internal=True, refuri=address))
+
+
 def _without_types(_: Sphinx, what: str, __: str, one: Any, ___: Any, signature: str | None, result: str | None) -> Any:
     """Leave types out of how a class is made: its docstring says them, and converters have types that say nothing.
 
@@ -125,4 +138,5 @@ def setup(app: Sphinx) -> None:
     reference.write(HERE / "reference")
     app.connect("source-read", _to_files)
     app.connect("autodoc-process-signature", _without_types)
+    app.connect("doctree-read", _to_pages, priority=100)  # before Sphinx collects the files to download
     app.connect("doctree-read", _with_dashes)

@@ -101,3 +101,5 @@ def test_the_site_builds_without_a_warning_and_its_links_lead_somewhere(tmp_path
     assert list(script("links").faults(clone / "build" / "site")) == []
     page = (clone / "build" / "site" / "docs" / "reference" / "pipeline.html").read_text()
     assert 'id="mashkit.Kit.rank"' in page
+    assert list((clone / "build" / "site").glob("_downloads/*/*.html")) == []  # pages open, and are no downloads
+    assert 'href="../stretchers.html"' in (clone / "build" / "site" / "docs" / "alignment.html").read_text()
