@@ -1,4 +1,4 @@
-# Two commands for a new machine: `make demo` and `make test`. Both set up .venv first.
+# For a new machine: `make demo` and `make test`, which set up .venv first.
 
 PYTHON ?= python3
 VENV := .venv
