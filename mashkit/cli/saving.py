@@ -115,7 +115,7 @@ def page_of(
     folders = arguments.songs or [named_database(arguments.db)]
     return page(
         saved.ranked,
-        title=f"{len(saved.ranked)} mashups of {', '.join(path_text(path.name or path) for path in folders)}",
+        title=f"Mashups of {', '.join(path_text(path.name or path) for path in folders)}",
         failures=[(one.get("path") or f"plan {one['plan']}", one["error"]) for one in failures],
         notes=catalog.notes,
         components={kind: getattr(kit, kind).described() for kind in MASHUP_KINDS},
