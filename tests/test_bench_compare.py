@@ -13,6 +13,7 @@ import pytest
 from mashkit.bench.compare import Limit, NotComparable, boards, compare
 from mashkit.bench.page import judged_apart, leaderboard
 from mashkit.bench.results import Result
+from mashkit.bench.runner import recomputed
 from mashkit.bench.scorers import ScorerTask
 from mashkit.cli import main
 from mashkit.errors import UsageError
@@ -76,6 +77,15 @@ def test_a_limit_is_of_the_metrics_unit_or_relative() -> None:
     assert Limit.parse("auc:-0.5", metrics) == Limit("auc", -0.5, relative=False)
     assert Limit.parse("average_rank:+10%", metrics) == Limit("average_rank", 0.1, relative=True)
     assert Limit.parse("average_rank:+0", metrics) == Limit("average_rank", 0.0, relative=False)
+    assert Limit.parse("control:+3", metrics) == Limit("control", 3.0, relative=False, ideal=50.0)
+
+
+def test_a_limit_of_a_metric_with_an_ideal_is_how_much_farther_from_it_a_value_may_be() -> None:
+    limit = Limit.parse("control:+3", list(METRICS.values()))
+    assert limit.broken_by(52.0, 56.0)
+    assert limit.broken_by(48.0, 44.0)
+    assert not limit.broken_by(40.0, 55.0)  # nearer, from the other side
+    assert not limit.broken_by(48.0, 45.0)
 
 
 @pytest.mark.parametrize(
@@ -88,6 +98,7 @@ def test_a_limit_is_of_the_metrics_unit_or_relative() -> None:
         ("average_rank:-0", r"lower is better \(write average_rank:\+0\)"),
         ("auc:+0.5%", r"higher is better \(write auc:-0.5%\)"),
         ("average_rank:-1", r"lower is better \(write average_rank:\+1\)"),
+        ("control:-3", r"nearer to 50 is better \(write control:\+3\)"),
     ],
 )
 def test_a_limit_that_makes_no_sense(text: str, problem: str) -> None:
@@ -190,6 +201,22 @@ def test_changes_are_of_the_songs_that_both_results_judge(
     assert failed.failed == "no input of the metric is judged in both"
 
 
+def test_changes_are_of_the_same_songs_where_another_competitor_leaves_some_out(result: dict[str, Any]) -> None:
+    # In B, "tiv" was trained on song 0, which is hard for "amu": what is shown of "amu" there is of the other songs.
+    old = recomputed(Result.from_dict(learnt(result, "amu", s0=-1.0)))
+    new = recomputed(Result.from_dict(learnt(learnt(result, "amu", s0=-1.0), "tiv", 0)))
+    assert [one.metrics["auc"] for side in (old, new) for one in side.competitors if one.label == "amu"] == [75, 100]
+    compared = compare(old, new)
+    (change,) = [one for one in compared.changes if (one.label, one.metric) == ("amu", "auc")]
+    assert (change.old, change.new) == (75, 75)
+    assert (
+        "amu has numbers of other inputs in A than in B: its values and changes here are of the 12 inputs by which it "
+        "is judged in both"
+    ) in compared.notes
+    (change,) = [one for one in compare(new, new).changes if (one.label, one.metric) == ("amu", "auc")]
+    assert (change.old, change.new, change.low) == (100, 100, 0)
+
+
 def test_a_lost_input_changes_nothing(result: dict[str, Any]) -> None:
     # The scores are the same. Song 0 is hard, and in B it had gone.
     old, new = learnt(result, "amu", s0=-1.0), learnt(result, "amu", s0=-1.0)
@@ -223,9 +250,12 @@ def test_a_leaderboard_ranks_by_the_songs_that_nobody_was_trained_on(result: dic
     (tmp_path / "theirs.json").write_text(json.dumps(theirs))
     (board,), refused = boards(tmp_path)
     assert [(one.label, one.rank) for one in board.result.competitors] == [("amu", 1), ("net", 2)]
+    # The numbers are of these songs, too, and say the same.
+    assert board.result.competitors[0].metrics["auc"] == 100
+    assert board.result.competitors[1].metrics["auc"] == theirs["competitors"][0]["metrics"]["auc"]
     made = leaderboard([(board.result, board.files)], refused)
     assert "net was trained on song 0, song 1: what it does with these is shown" in made
-    assert "Rank and score are of the songs that nobody was trained on." in made
+    assert "Numbers, rank and score are of the 6 of 12 inputs that nobody was trained on." in made
     # A result alone keeps the order that it was published with.
     (tmp_path / "theirs.json").unlink()
     ours["competitors"] = [competitor("tiv", 1.0, 9.0), competitor("amu", 90.0, 2.0)]

@@ -23,7 +23,8 @@ import pyarrow.parquet
 
 from mashkit.bench.compare import with_earlier
 from mashkit.bench.page import markdown, page, publish
-from mashkit.bench.records import Entry, Machine, Row, judged_by
+from mashkit.bench.ranking import Metric
+from mashkit.bench.records import Entry, Machine, Row
 from mashkit.bench.results import ROWS_SUFFIX, Result, read_result, rows_path, write_result
 from mashkit.bench.runner import recomputed
 from mashkit.bench.scorers import ScorerTask
@@ -46,6 +47,7 @@ NAMES = [
 
 ENTRY = {"label": "a", "component": "a"}
 METRICS = {metric.name: 0.5 for metric in ScorerTask.metrics}
+NOTHING = dict.fromkeys(METRICS)
 
 
 def row(label: str, name: str, values: dict[str, float], **more: Any) -> dict[str, Any]:
@@ -270,6 +272,37 @@ def test_a_page_of_one_competitor_says_why_it_has_no_score(result: Result) -> No
     assert "no score" not in markdown(attrs.evolve(alone, competitors=two))
 
 
+def test_the_page_underlines_the_nearest_to_an_ideal_value(result: Result) -> None:
+    change = Metric(name="change", title="change", unit="points", explained="", resolution=1, ideal=0, better="higher")
+    values = {"a": -0.04, "b": 42.94, "c": 0.02, "d": -3.0, "e": None}
+    entries = [
+        Entry(label=name, component=name, rank=1, metrics={**NOTHING, "change": one}) for name, one in values.items()
+    ]
+    made = attrs.evolve(result, metrics=[change], competitors=entries, comparisons=(), rows=())
+    cells = re.findall(r'<td( class="best")? data-value="[^"]*">([+−]?\d+\.\d|–)</td>', page(made))
+    best = ' class="best"'
+    assert [cell for cell in cells if "." in cell[1]] == [(best, "0.0"), ("", "+42.9"), (best, "0.0"), ("", "−3.0")]
+    assert "nearer to 0 is better" in page(made)
+    assert "| 1 | b | – | +42.9 |" in markdown(made)
+    assert Result.from_dict(made.to_dict()).metrics == (change,)
+
+
+def test_the_page_says_who_lacks_metrics_that_others_are_ranked_by(result: Result) -> None:
+    metrics = [Metric(name=name, title=name, unit="", explained="", resolution=1, weight=weight)
+               for name, weight in (("key", 1), ("beats", 1), ("melody", 1), ("time", 0))]  # fmt: skip
+    has = {"a": ("key", "beats", "time"), "b": ("key", "beats"), "c": ("melody",), "d": ("melody",)}
+    entries = [
+        Entry(label=label, component=label, rank=1,
+              metrics={**NOTHING, **{one.name: 1.0 if one.name in own else None for one in metrics}})
+        for label, own in has.items()
+    ]  # fmt: skip
+    made = attrs.evolve(result, metrics=metrics, competitors=entries, comparisons=(), rows=())
+    said = "compare only ranks of competitors that have the same metrics. With fewer: a, b 2; c, d 1."
+    assert said in page(made)
+    whole = [attrs.evolve(one, metrics=NOTHING | {metric.name: 1.0 for metric in metrics}) for one in entries]
+    assert "compare only ranks" not in page(attrs.evolve(made, competitors=whole))
+
+
 def test_the_page_says_in_how_many_songs_two_differ(result: Result) -> None:
     tied = Comparison(
         metric="auc", one="a", other="b", difference=5.0, low=0.0, high=9.0, p_bootstrap=0.1, p_signed_rank=0.5,
@@ -342,8 +375,9 @@ def test_a_committed_page_is_what_report_makes(committed: Result) -> None:
 def test_committed_tables_follow_from_their_rows(committed: Result) -> None:
     task = load_task(committed.suite.task)
     compared = 0
+    assert committed.same_inputs
     for one in committed.measured:
-        found = task.summarize(judged_by(row for row in committed.rows if row.label == one.label))
+        found = task.summarize(committed.counted[one.label])
         assert found.keys() >= one.metrics.keys()  # those measured since are for the next run
         for name, value in one.metrics.items():
             assert found[name] == (None if value is None else pytest.approx(value, rel=1e-12)), (one.label, name)

@@ -516,6 +516,17 @@ def test_inaudible_differences_tie_and_what_is_missing_is_worst() -> None:
     assert ranked["c"].score == 0
 
 
+def test_the_nearest_to_an_ideal_value_is_best() -> None:
+    near = metric("near", resolution=1, ideal=50, better="higher", limit=45)
+    values = {"far": 90.0, "below": 47.0, "above": 53.2, "missed": 44.0}
+    ranked = standings([near], {label: {"near": value} for label, value in values.items()})
+    assert [(label, one.rank, one.broken) for label, one in ranked.items()] == [
+        ("below", 1, ()), ("above", 1, ()), ("missed", 3, ("near",)), ("far", 4, ("near",)),
+    ]  # fmt: skip
+    assert Metric(**near.to_dict()) == near
+    assert "ideal" not in metric("plain").to_dict()  # as in results of earlier versions
+
+
 def test_a_competitor_alone_has_no_score() -> None:
     alone = standings([metric("ms", limit=1)], {"a": {"ms": 2.0}})["a"]
     assert (alone.rank, alone.score, alone.broken) == (1, None, ("ms",))
@@ -524,7 +535,8 @@ def test_a_competitor_alone_has_no_score() -> None:
 
 
 @pytest.mark.parametrize(
-    "more", [{"resolution": 0}, {"weight": -1}, {"weight": np.nan}, {"better": "more"}, {"limit": np.inf}]
+    "more",
+    [{"resolution": 0}, {"weight": -1}, {"weight": np.nan}, {"better": "more"}, {"limit": np.inf}, {"ideal": np.nan}],
 )
 def test_a_metric_that_cannot_be_ranked_by_is_refused(more: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="metric 'x'"):

@@ -404,13 +404,15 @@ def test_nobody_is_judged_by_songs_it_was_trained_on(result: Result) -> None:
     assert rows["taught", one].status == "ok"  # it is measured, and shown
     assert not rows["taught", two].trained_on
     by_label = {entry.label: entry for entry in result.competitors}
-    assert by_label["taught"].metrics["vocal_bss"] == rows["taught", two].values["vocal_bss"]
-    both = [rows["even", name].values["vocal_bss"] for name in (one, two)]
-    assert by_label["even"].metrics["vocal_bss"] == pytest.approx(np.mean(both))
-    # Rank and score are those of the song that nobody was trained on.
+    # All numbers, of the other competitor too, are those of the song that nobody was trained on.
+    assert rows["even", one].values["vocal_bss"] != rows["even", two].values["vocal_bss"]
+    for label, entry in by_label.items():
+        assert entry.metrics["vocal_bss"] == rows[label, two].values["vocal_bss"]
     alone = [rows[label, two] for label in ("even", "taught")]
-    again = {one.label: one for one in ranked(TASK, result.competitors, alone)[0]}
-    assert {label: one.score for label, one in again.items()} == {label: one.score for label, one in by_label.items()}
+    again, tests = ranked(TASK, result.competitors, alone)
+    assert [attrs.evolve(one, load_s=by_label[one.label].load_s) for one in again] == list(result.competitors)
+    assert tests == list(result.comparisons)
+    assert result.counted == {row.label: [row] for row in sorted(alone, key=lambda row: by_label[row.label].rank)}
     pairs = [pair for pair in result.comparisons if pair.metric == "vocal_bss"]
     assert [{pair.one, pair.other} for pair in pairs] == [{"even", "taught"}]
 
@@ -427,7 +429,10 @@ def test_one_that_was_trained_on_everything_is_not_ranked(result: Result) -> Non
 
 @pytest.mark.whole
 def test_the_page_shows_every_song_and_which_do_not_count(result: Result, tmp_path: Path) -> None:
-    said = "taught was trained on Band - One: what it does with these is shown, and it is not judged by them."
+    said = (
+        "taught was trained on Band - One: what it does with these is shown, and it is not judged by them. "
+        "Numbers, rank and score are of the 1 of 2 inputs that nobody was trained on."
+    )
     rows = {(row.label, row.input): row.values for row in result.rows}
     shown = f"({rows['taught', 'multitracks: Band - One']['vocal_bss']:.1f})".replace("-", "−")
     for text in (markdown(result), page(result)):

@@ -182,8 +182,8 @@ def _metrics() -> Iterator[Metric]:
     for name, (title, explained) in FIELDS.items():
         yield Metric(
             name=name, title=title, unit="%", better="higher", resolution=1, weight=WEIGHTS.get(name, 1.0),
-            explained=f"{explained[:1].upper()}{explained[1:]}; mean over all music that is labelled so, but rendered. "
-            f"{CIRCULAR}",
+            explained=f"{explained[:1].upper()}{explained[1:]}; mean over all music with such labels, except the "
+            f"rendered songs. {CIRCULAR}",
         )  # fmt: skip
     for name, (title, explained) in FIELDS.items():
         sound = f" Heard: the voice, the accompaniment {-RESIDUE_DB:g} dB below it." * (NEEDS[name] == "melody")

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import attrs
 
-from mashkit.bench.ranking import Metric
+from mashkit.bench.ranking import Metric, standings
 from mashkit.bench.records import Entry, Row, by_label, unequally_missing
 from mashkit.bench.results import SUFFIXES, Result, read_result
-from mashkit.bench.runner import placed, places_of, ranked
-from mashkit.bench.tasks import load_task
+from mashkit.bench.runner import placed, ranked
+from mashkit.bench.tasks import Task, load_task
 from mashkit.errors import OutputError, UsageError, suggestion
 
 
@@ -34,14 +34,17 @@ class Limit:
     metric : str
         Its name.
     change : float
-        Negative if less is worse, positive if more is worse.
+        Negative if less is worse, positive if more is worse, or if farther from the ideal value is.
     relative : bool
         Whether the change is a share of the old value, and not in the metric's unit.
+    ideal : float, optional
+        The metric's ideal value: the change is that of the distance from it.
     """
 
     metric: str
     change: float
     relative: bool
+    ideal: float | None = None
 
     @classmethod
     def parse(cls, text: str, metrics: Sequence[Metric]) -> Limit:
@@ -62,17 +65,20 @@ class Limit:
         if match is None:
             raise UsageError(f"--fail-on {text}: {change!r} is not a change", f"write it like {name}:-0.5")
         value = float(match[1])
-        worse = -1.0 if known[name].better == "higher" else 1.0
+        metric = known[name]
+        worse = -1.0 if metric.goal == "higher" else 1.0
         if math.copysign(1.0, value) != worse:
             raise UsageError(
-                f"--fail-on {text}: {known[name].better} is better",
+                f"--fail-on {text}: {metric.goal} is better",
                 f"write {name}:{'-' if worse < 0 else '+'}{abs(value):g}{match[2]}",
             )
-        relative = match[2] == "%" and known[name].unit != "%"
-        return cls(name, value / 100 if relative else value, relative)
+        relative = match[2] == "%" and metric.unit != "%"
+        return cls(name, value / 100 if relative else value, relative, metric.ideal)
 
     def broken_by(self, old: float, new: float) -> bool:
         """Return whether the change from old to new is beyond the limit; a change equal to the limit is not."""
+        if self.ideal is not None:
+            old, new = abs(old - self.ideal), abs(new - self.ideal)
         allowed = abs(old) * self.change if self.relative else self.change
         # A change that equals the limit as printed may be beyond it in the last bit.
         beyond = (new - old - allowed) * (math.copysign(1.0, self.change))
@@ -113,7 +119,7 @@ class Compared:
     only_old, only_new : tuple of str
         Labels that only one of the results has.
     notes : tuple of str
-        A sentence for each competitor whose training songs or missing inputs differ between the results, so that its
+        A sentence for each competitor whose numbers are of other inputs in one result than in the other, so that its
         values here are of other inputs than in its results.
     """
 
@@ -154,8 +160,9 @@ def compare(old: Result, new: Result, limits: Sequence[str] = ()) -> Compared:
         raise NotComparable("these two results have no competitor in common", "give two with the same labels")
     asked = _asked(limits, new.metrics, [*before.values(), *after.values()])
     changes, notes = [], []
+    behind = old.counted, new.counted
     for label in common:
-        sides = _Sides(old, new, label)
+        sides = _Sides(old, new, label, [counted.get(label, []) for counted in behind])
         values = [before[label].metrics, after[label].metrics]
         if all(values) and sides.differ:
             notes.append(sides.note)
@@ -208,27 +215,34 @@ def _failed(limit: Limit | None, old: float | None, new: float | None, *, measur
 
 
 class _Sides:
-    """The rows of one competitor in two results, of the inputs that it is judged by in both."""
+    """The rows of one competitor in two results, of the inputs that it is judged by in both.
 
-    def __init__(self, old: Result, new: Result, label: str) -> None:
+    ``behind`` has the rows that its numbers in each result are of.
+    """
+
+    def __init__(self, old: Result, new: Result, label: str, behind: Sequence[Sequence[Row]]) -> None:
         sides = [[row for row in result.rows if row.label == label] for result in (old, new)]
         songs = [{row.input for row in side if row.trained_on} for side in sides]
         self._lost = unequally_missing(row for side in sides for row in side)
         self._learnt = songs[0] != songs[1]
         self._task = load_task(new.suite.task)
         self._label = label
+        one, other = ({row.input for row in side} for side in behind)
+        self._apart = one != other
         left_out = songs[0] | songs[1] | self._lost
-        self._old, self._new = ([row for row in side if row.input not in left_out] for side in sides)
+        own = [[row for row in side if row.input not in left_out] for side in sides]
+        self._old, self._new = own if self.differ else behind
 
     @property
     def differ(self) -> bool:
-        """Whether the competitor was trained on other inputs in one result than in the other, or lacked others."""
-        return self._learnt or bool(self._lost)
+        """Whether the competitor's numbers are of other inputs in one result than in the other."""
+        return self._learnt or bool(self._lost) or self._apart
 
     @property
     def note(self) -> str:
         """What the values are of."""
         why = ["was trained on other songs"] * self._learnt + ["lacked other inputs"] * bool(self._lost)
+        why = why or ["has numbers of other inputs"]  # because those beside it were trained on songs, or lacked inputs
         return (
             f"{self._label} {' and '.join(why)} in A than in B: its values and changes here are of the "
             f"{len({row.input for row in self._new})} inputs by which it is judged in both"
@@ -291,7 +305,13 @@ def joined(result: Result, earlier: Result) -> Result:
         load_task(result.suite.task), [*result.competitors, *kept], rows, result.suite.baseline
     )
     return attrs.evolve(
-        result, competitors=competitors, comparisons=comparisons, inputs=facts, rows=rows, kept=sorted(labels)
+        result,
+        same_inputs=True,
+        competitors=competitors,
+        comparisons=comparisons,
+        inputs=facts,
+        rows=rows,
+        kept=sorted(labels),
     )
 
 
@@ -354,7 +374,7 @@ class Board:
 def boards(folder: Path) -> tuple[list[Board], dict[Path, str]]:
     """Merge the comparable results of a folder, and rank the competitors of several anew.
 
-    A single result keeps its order. In several, as in a run, rank and score are of the inputs that none of the
+    A single result keeps its order. In several, as in a run, numbers, rank and score are of the inputs that none of the
     competitors was trained on.
 
     Of two entries with one label and the same component, options and versions the newer counts; other entries with one
@@ -402,16 +422,37 @@ def _merged(group: Sequence[tuple[Path, Result]]) -> Board:
         return Board(last, files)
     entries: dict[tuple[str, str], tuple[Path, Entry]] = {}
     own: dict[Path, dict[str, list[Row]]] = {path: by_label(result.rows) for path, result in newest}
+    behind = {path: result.counted for path, result in newest}
     measured = [(one.measured or result.finished, path, one) for path, result in newest for one in result.competitors]
     # By when each was measured, because the newest file may have kept an entry that another file has anew.
     for _, path, one in sorted(measured, key=lambda found: found[0]):
         entries[one.label, repr(one.description)] = (path, one)
     labels = [label for label, _ in entries]
     competitors, rows = [], []
+    inputs: dict[str, set[str]] = {}
     for path, one in entries.values():
         label = one.label if labels.count(one.label) == 1 else f"{one.label} ({path.stem})"
         competitors.append(attrs.evolve(one, label=label))
         rows += [attrs.evolve(row, label=label) for row in own[path].get(one.label, ())]
-    metrics = {one.label: one.metrics for one in competitors if one.metrics}
-    places = places_of(load_task(last.suite.task), last.metrics, metrics, rows)
-    return Board(attrs.evolve(last, competitors=placed(competitors, places), rows=rows, comparisons=()), files)
+        inputs[label] = {row.input for row in behind[path].get(one.label, ())}
+    merged = attrs.evolve(last, competitors=competitors, rows=rows, comparisons=(), same_inputs=True)
+    task = load_task(last.suite.task)
+    counted = merged.counted
+    # An entry keeps the numbers that it was published with, unless they are of other inputs than those that count here.
+    competitors = [
+        _of(one, task, last.metrics, counted[one.label])
+        if one.label in counted and {row.input for row in counted[one.label]} != inputs[one.label]
+        else one
+        for one in competitors
+    ]
+    places = standings(last.metrics, {one.label: one.metrics for one in competitors if one.metrics})
+    return Board(attrs.evolve(merged, competitors=placed(competitors, places)), files)
+
+
+def _of(one: Entry, task: Task, metrics: Sequence[Metric], rows: Sequence[Row]) -> Entry:
+    """Return an entry with its numbers computed from these rows."""
+    values = task.summarize(rows)
+    return attrs.evolve(
+        one, metrics={metric.name: values.get(metric.name) for metric in metrics}, intervals=task.intervals(rows),
+        draws=task.draws(rows),
+    )  # fmt: skip

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias
 import attrs
 
 from mashkit.atomicfile import replacing, require_no_other_kind, write_text
+from mashkit.bench.page import shown_value
 from mashkit.bench.ranking import Metric
 from mashkit.bench.records import Entry
 from mashkit.bench.results import Result, require_pyarrow, value_names
@@ -217,7 +218,7 @@ def latex(result: Result, metrics: Sequence[Metric] = ()) -> str:
 
 def _figure(one: Entry, metric: Metric) -> str:
     ends = one.intervals.get(metric.name)
-    value = number(one.metrics.get(metric.name), metric.digits)
+    value = shown_value(metric, one.metrics.get(metric.name))
     return value if ends is None else f"{value} [{_ends(*ends, metric.digits)}]"
 
 

@@ -18,7 +18,7 @@ from mashkit.atomicfile import write_text
 from mashkit.bench.audition import picks_of
 from mashkit.bench.charts import Chart, draw
 from mashkit.bench.ranking import Metric
-from mashkit.bench.records import Entry, Row, judged_by, shared_by, unequally_missing
+from mashkit.bench.records import Entry, Row, shared_by, unequally_missing
 from mashkit.bench.results import Result, value_names, write_result
 from mashkit.bench.statistics import SIGNIFICANT, Comparison
 from mashkit.bench.tasks import Cell, Literature, Pick, Table, load_task
@@ -96,7 +96,7 @@ def page(result: Result, sounds: Mapping[str, str] | None = None) -> str:
     suite, metrics, competitors, rows = result.suite, result.metrics, result.competitors, result.rows
     task = load_task(suite.task)
     with plugin_code(f"task {suite.task!r}: its charts cannot be drawn"):
-        charts = [_figure(chart) for chart in task.charts(result.measured, judged_by(rows))]
+        charts = [_figure(chart) for chart in task.charts(result.measured, _counted(result))]
     machine, versions = result.machine, result.environment
     measured = sum(row.ok for row in rows)
     main = pages.filled(
@@ -132,7 +132,7 @@ def page(result: Result, sounds: Mapping[str, str] | None = None) -> str:
         problems=_problems(rows),
     )
     summary = text(f"{suite.summary[:1].upper()}{suite.summary[1:]}.")
-    lead = task.lead(result.measured, rows, result.comparisons, suite.baseline)
+    lead = task.lead(result.measured, _counted(result), result.comparisons, suite.baseline)
     facts = text(f"{len(competitors)} competitors, {measured:,} measurements, finished {_day(result)}")
     packed = f'<script type="text/plain" id="packed-rows">{_packed_rows(rows)}</script>\n'
     return pages.document(
@@ -143,6 +143,11 @@ def page(result: Result, sounds: Mapping[str, str] | None = None) -> str:
         scripts=packed + _script(sounds or {}),
         sources="media-src data:",
     )
+
+
+def _counted(result: Result) -> list[Row]:
+    """Return the rows that the result's numbers are of."""
+    return [row for own in result.counted.values() for row in own]
 
 
 def _styles() -> list[str]:
@@ -207,7 +212,7 @@ def markdown(result: Result) -> str:
         cells = []
         for metric in metrics:
             value = one.metrics[metric.name]
-            shown = number(value, metric.digits)
+            shown = shown_value(metric, value)
             cells.append(shown if metric.keeps(value) or value is None else f"**{shown}**")
         lines.append(f"| {one.rank} | {_line(one.label)} | {number(one.score, 0)} | {' | '.join(cells)} |")
     made = (
@@ -215,7 +220,7 @@ def markdown(result: Result) -> str:
         f"Bold: beyond a must. {NONE}: not measured or not provided."
     )
     task = load_task(result.suite.task)
-    lead = task.lead(result.measured, result.rows, result.comparisons, result.suite.baseline)
+    lead = task.lead(result.measured, _counted(result), result.comparisons, result.suite.baseline)
     # Title and lead are on one line each, because the next run recognizes its own file by these lines.
     parts = [f"# {one_line(result.suite.title)}", "", *([*(f"- {one_line(one)}" for one in lead), ""] if lead else [])]
     parts += [" ".join([made, *judged_apart(result)]), "", *lines, ""]
@@ -230,7 +235,7 @@ def markdown(result: Result) -> str:
 
 
 def judged_apart(result: Result) -> list[str]:
-    """Return sentences about what rank and score are of, where that is not plain.
+    """Return sentences about what numbers, rank and score are of, where that is not plain.
 
     There is one about each competitor that was trained on songs of its inputs, or alone lacked some of them, and one
     where competitors have no score.
@@ -264,18 +269,47 @@ def _of_other_inputs(result: Result) -> list[str]:
             said.append(f"{label} lacked {count} input{'s' * (count != 1)}, which had gone when it was measured.")
     if not said:
         return []
-    if shared_by(labels, result.rows) is None:
+    shared = shared_by(labels, result.rows)
+    what = "numbers, rank and score" if result.same_inputs else "rank and score"
+    if shared is None:
         which = "song is new to everybody" if learnt else "input was there for everybody"
-        return [*said, f"No {which}: rank and score are of different songs, and say little."]
-    which = "songs that nobody was trained on" if learnt else "inputs that all of them had"
-    return [*said, f"Rank and score are of the {which}{' and all of them had' if learnt and lost else ''}."]
+        return [*said, f"No {which}: {what} are of different songs, and say little."]
+    had = "all of them had"
+    which = f"nobody was trained on{f' and {had}' if lost else ''}" if learnt else had
+    if not result.same_inputs:
+        return [*said, f"Rank and score are of the {'songs' if learnt else 'inputs'} that {which}."]
+    count = len({row.input for own in shared.values() for row in own if row.ok})
+    there = len({row.input for row in result.rows if row.ok})
+    return [*said, f"{what.capitalize()} are of the {count} of {there} inputs that {which}."]
 
 
 def _small_print(result: Result) -> list[str]:
     """Return what the numbers in small print are that the headings do not say."""
-    if not any(one.draws for one in result.competitors):
+    said = []
+    if any(one.draws for one in result.competitors):
+        said.append(
+            "Draws: the lowest and the highest value if each draw of the plans is taken alone. The large number is of "
+            "all draws together: a mashup that came in several draws counts once, and mashups of different draws are "
+            "compared, so that it can lie outside this range."
+        )
+    return [*said, *_of_fewer_metrics(result)]
+
+
+def _of_fewer_metrics(result: Result) -> list[str]:
+    """Return a sentence about the competitors that lack metrics by which others are ranked, if some do."""
+    names = [metric.name for metric in measured_metrics(result) if metric.weight]
+    have = {one.label: sum(one.metrics[name] is not None for name in names) for one in result.measured}
+    few: dict[int, list[str]] = {}
+    for label, count in have.items():
+        if count < len(names):
+            few.setdefault(count, []).append(label)
+    if not few:
         return []
-    return ["Draws: the lowest and the highest value if each draw of the plans is taken alone."]
+    counted = "; ".join(f"{', '.join(labels)} {count}" for count, labels in few.items())
+    return [
+        f"Rank and score are of {len(names)} metrics, and who has no value of one is last in it: compare only ranks of "
+        f"competitors that have the same metrics. With fewer: {counted}."
+    ]
 
 
 def _line(value: str) -> str:
@@ -293,10 +327,17 @@ def measured_metrics(result: Result) -> list[Metric]:
 
 
 # ---------------------------------------------------------------------------------------------------------- tables
+def shown_value(metric: Metric, value: float | None) -> str:
+    """Return a metric's value as people read it: with its sign if the ideal is 0, because it then may go either way."""
+    shown = number(value, metric.digits)
+    plus = metric.ideal == 0 and value is not None and round(value, metric.digits) > 0
+    return f"+{shown}" if plus else shown
+
+
 def _table(result: Result) -> str:
     metrics = measured_metrics(result)
     heads = [_head("competitor", ""), _head("rank", ""), _head("score", "of 100", high=True)]
-    heads += [_head(metric.title, metric.unit, high=metric.better == "higher") for metric in metrics]
+    heads += [_head(metric.title, metric.unit, high=metric.goal == "higher") for metric in metrics]
     best = {metric.name: _best(metric, result.measured) for metric in metrics}
     rows = []
     for one in result.competitors:
@@ -309,17 +350,18 @@ def _table(result: Result) -> str:
         cells = [_cell(one.rank, str(one.rank)), _cell(one.score, number(one.score))]
         for metric in metrics:
             value = one.metrics[metric.name]
-            shown = number(value, metric.digits)
+            shown = shown_value(metric, value)
             marks = [] if metric.keeps(value) else ["bad"]
-            # The shown texts are compared, so that two competitors that look equal are both best.
-            marks += ["best"] if value is not None and shown == best[metric.name] else []
+            marks += ["best"] if value is not None and _told(metric, value) == best[metric.name] else []
             ends = one.intervals.get(metric.name)
             if ends is not None:
                 shown += f'<span class="ends">{_ends(*ends, metric.digits)}</span>'
             drawn = one.draws.get(metric.name)
             if drawn:
                 shown += f'<span class="ends">draws {_ends(min(drawn), max(drawn), metric.digits)}</span>'
-            cells.append(_cell(value, shown, " ".join(marks)))
+            # Columns are sorted by the distance from an ideal value.
+            order = value if value is None or metric.ideal is None else metric.badness(value)
+            cells.append(_cell(order, shown, " ".join(marks)))
         rows.append(pages.row(text(one.label), *cells))
     # A row with a reason instead of numbers has fewer cells, so it is not sorted.
     split = len(result.measured)
@@ -329,9 +371,13 @@ def _table(result: Result) -> str:
     )
 
 
-def _best(metric: Metric, competitors: Sequence[Entry]) -> str:
-    values = [value for one in competitors if (value := one.metrics[metric.name]) is not None]
-    return number(min(values) if metric.better == "lower" else max(values), metric.digits)
+def _best(metric: Metric, competitors: Sequence[Entry]) -> float:
+    return min(_told(metric, value) for one in competitors if (value := one.metrics[metric.name]) is not None)
+
+
+def _told(metric: Metric, value: float) -> float:
+    """Return how bad a value is as it is shown, so that two competitors that look equal are both best."""
+    return round(metric.badness(round(value, metric.digits)), metric.digits)
 
 
 def _head(title: str, unit: str, *, high: bool = False) -> str:
@@ -348,9 +394,10 @@ def _cell(value: float | None, shown: str, marks: str = "") -> str:
 def _measured(metrics: Sequence[Metric]) -> str:
     items = []
     for metric in metrics:
-        facts = [f"{metric.better} is better"]
+        facts = [f"{metric.goal} is better"]
         if metric.limit is not None:
-            facts.append(f"a must: {'at most' if metric.better == 'lower' else 'at least'} {metric.limit:g}")
+            ends = {"lower": "at most", "higher": "at least"}
+            facts.append(f"a must: {ends.get(metric.goal, 'as near as')} {metric.limit:g}")
         if metric.weight:
             facts.append(
                 f"weight {metric.weight:g}, in steps of {metric.resolution:g}\N{NO-BREAK SPACE}{metric.unit}".rstrip()

@@ -15,15 +15,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import attrs
 
 RULES = (
     "First come those that keep every must, then those that break one, then two. Among them the score decides: for "
     "each metric the share of the other competitors that are worse (a tie counts half, a value that could not be "
-    "measured is worst), averaged with the weights below. 100 is best in everything. Values are compared in steps of "
-    "the metric’s resolution, so that a difference nobody can hear is a tie."
+    "measured is worst), averaged with the weights that a result’s page gives under “What was measured”. 100 is "
+    "best in everything. Values are rounded to the step of their metric before they are compared; equal ones are a tie."
 )
 
 
@@ -36,14 +36,18 @@ class Metric:
     name, title, unit, explained : str
         ``explained`` is the sentence the page prints.
     better : {"lower", "higher"}
+        Without a meaning if there is an ideal value.
     weight : float
         Weight in the ranking; a metric of weight 0 is only shown.
     limit : float, optional
         A must: competitors beyond the limit come after all others.
     resolution : float
-        Values are ranked in steps of this size, so that smaller differences are a tie.
+        Values are rounded to steps of this size before they are ranked; equal ones are a tie.
     digits : int
         Decimals shown.
+    ideal : float, optional
+        The best value, if it is neither the lowest nor the highest: the nearest is best. Where it is 0, values are
+        shown with their sign.
 
     Raises
     ------
@@ -60,6 +64,7 @@ class Metric:
     limit: float | None = None
     resolution: float
     digits: int = 1
+    ideal: float | None = None
 
     def __attrs_post_init__(self) -> None:
         # Otherwise a plugin's metric would fail when all is measured, or rank in the wrong order.
@@ -67,8 +72,13 @@ class Metric:
             raise ValueError(f'metric {self.name!r}: better is {self.better!r}, not "lower" or "higher"')
         if not (0 <= self.weight < math.inf and 0 < self.resolution < math.inf):
             raise ValueError(f"metric {self.name!r}: weight {self.weight}, resolution {self.resolution}")
-        if self.limit is not None and not math.isfinite(self.limit):
-            raise ValueError(f"metric {self.name!r}: limit is {self.limit}")
+        for what, value in (("limit", self.limit), ("ideal", self.ideal)):
+            if value is not None and not math.isfinite(value):
+                raise ValueError(f"metric {self.name!r}: {what} is {value}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the metric as plain data for JSON; a limit or an ideal value that it lacks is left out."""
+        return attrs.asdict(self, filter=lambda _, value: value is not None)
 
     def keeps(self, value: float | None) -> bool:
         """Return whether a value is within the limit; None, which could not be measured, is not."""
@@ -76,7 +86,18 @@ class Metric:
             return True
         if value is None:
             return False
-        return value <= self.limit if self.better == "lower" else value >= self.limit
+        return self.badness(value) <= self.badness(self.limit)
+
+    def badness(self, value: float) -> float:
+        """Return how bad a value is, in the metric's unit: of two values the one that is less bad is better."""
+        if self.ideal is not None:
+            return abs(value - self.ideal)
+        return value if self.better == "lower" else -value
+
+    @property
+    def goal(self) -> str:
+        """What is better, for sentences: "lower", "higher" or "nearer to 50"."""
+        return self.better if self.ideal is None else f"nearer to {self.ideal:g}"
 
 
 @attrs.frozen
@@ -141,5 +162,4 @@ def _steps(metric: Metric, value: float | None) -> float:
     """Return how bad a value is, in whole steps of the metric's resolution."""
     if value is None:
         return float("inf")
-    steps = round(value / metric.resolution)
-    return steps if metric.better == "lower" else -steps
+    return round(metric.badness(value) / metric.resolution)

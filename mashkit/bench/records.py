@@ -232,6 +232,20 @@ def shared_by(labels: Iterable[str], rows: Iterable[Row]) -> dict[str, list[Row]
     return shared if left_out and all(any(row.ok for row in own) for own in shared.values()) else None
 
 
+def counted(labels: Iterable[str], rows: Iterable[Row]) -> dict[str, list[Row]]:
+    """Return the rows that the numbers of each competitor are computed from.
+
+    They are those of :func:`shared_by`, because numbers of different songs cannot stand beside each other. If there are
+    none, or all inputs are shared, they are those by which each competitor is judged.
+    """
+    wanted, known = list(labels), list(rows)
+    shared = shared_by(wanted, known)
+    if shared is not None:
+        return shared
+    of = by_label(known, wanted)
+    return {label: judged_by(of[label]) for label in wanted}
+
+
 def unequally_missing(rows: Iterable[Row]) -> set[str]:
     """Return the inputs that are missing in some of these rows and not in others.
 

@@ -18,7 +18,7 @@ import attrs
 from mashkit.arguments import named_json
 from mashkit.atomicfile import replacing
 from mashkit.bench.ranking import RULES, Metric
-from mashkit.bench.records import Entry, Machine, Row, SuiteRecord
+from mashkit.bench.records import Entry, Machine, Row, SuiteRecord, by_label, counted, judged_by
 from mashkit.bench.registered import tasks
 from mashkit.bench.statistics import Comparison
 from mashkit.bench.tables import from_table
@@ -66,6 +66,9 @@ class Result:
     metrics : tuple of Metric
     rules : str
         How the order of the competitors comes about.
+    same_inputs : bool
+        Metrics, intervals, draws and tests are of the inputs that all competitors are judged by
+        (:func:`mashkit.bench.records.counted`). In results of earlier versions only the order is.
     competitors : tuple of Entry
         Best first.
     comparisons : tuple of Comparison
@@ -88,6 +91,7 @@ class Result:
     environment: Mapping[str, Any]
     metrics: tuple[Metric, ...] = attrs.field(converter=as_tuple)
     rules: str = RULES
+    same_inputs: bool = False
     competitors: tuple[Entry, ...] = attrs.field(converter=as_tuple)
     comparisons: tuple[Comparison, ...] = attrs.field(default=(), converter=as_tuple)
     inputs_sha256: str | None = None
@@ -101,13 +105,22 @@ class Result:
         """The competitors that have metrics, best first."""
         return [one for one in self.competitors if one.metrics]
 
+    @property
+    def counted(self) -> dict[str, list[Row]]:
+        """The rows that the numbers of each competitor that has metrics are of."""
+        labels = [one.label for one in self.measured]
+        if self.same_inputs:
+            return counted(labels, self.rows)
+        of = by_label(self.rows, labels)
+        return {label: judged_by(of[label]) for label in labels}
+
     def to_dict(self) -> dict[str, Any]:
         """Return the result as plain data for JSON, rows included."""
         parts = {field.name: getattr(self, field.name) for field in attrs.fields(Result)}
         for name in ("suite", "machine"):
             parts[name] = attrs.asdict(parts[name])
-        for name in ("metrics", "comparisons"):
-            parts[name] = [attrs.asdict(one) for one in parts[name]]
+        parts["metrics"] = [one.to_dict() for one in self.metrics]
+        parts["comparisons"] = [attrs.asdict(one) for one in self.comparisons]
         for name in ("competitors", "rows"):
             parts[name] = [one.to_dict() for one in parts[name]]
         return {**parts, "kept": list(self.kept)}

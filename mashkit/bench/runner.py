@@ -27,7 +27,7 @@ import attrs
 
 from mashkit.atomicfile import require_writable_folder
 from mashkit.bench.identity import plugins_code
-from mashkit.bench.ranking import RULES, Metric, Standing, standings
+from mashkit.bench.ranking import RULES, Standing, standings
 from mashkit.bench.records import (
     FAILED,
     OK,
@@ -37,8 +37,8 @@ from mashkit.bench.records import (
     Machine,
     Row,
     by_label,
+    counted,
     judged_by,
-    shared_by,
 )
 from mashkit.bench.results import Result
 from mashkit.bench.statistics import Comparison, against
@@ -185,6 +185,7 @@ def _measured(
         machine=machine(),
         environment=environment(),
         metrics=task.metrics,
+        same_inputs=True,
         competitors=competitors,
         comparisons=comparisons,
         inputs_sha256=digest_of_all(inputs),
@@ -579,6 +580,8 @@ def ranked(
 ) -> tuple[list[Entry], list[Comparison]]:
     """Return the entries with their places, metrics and intervals, best first, and the tests between them.
 
+    All of these are of the inputs that every competitor is judged by (:func:`mashkit.bench.records.counted`).
+
     Parameters
     ----------
     task : Task
@@ -590,10 +593,9 @@ def ranked(
         Label with which every other one is compared. If it is empty or was not measured, every two are compared.
     """
     of = by_label(rows, [one.label for one in entries])
-    fair = {label: judged_by(own) for label, own in of.items()}
-    judged = {label: own for label, own in fair.items() if any(row.ok for row in own)}
+    judged = counted([label for label, own in of.items() if any(row.ok for row in judged_by(own))], rows)
     metrics = {label: task.summarize(own) for label, own in judged.items()}
-    places = places_of(task, task.metrics, metrics, rows)
+    places = standings(task.metrics, metrics)
     found = []
     for one in entries:
         own = of[one.label]
@@ -614,32 +616,6 @@ def ranked(
         )
     comparisons = task.compare({label: judged[label] for label in places})
     return placed(found, places), against(comparisons, baseline) if baseline in places else comparisons
-
-
-def places_of(
-    task: Task, metrics: Sequence[Metric], values: Mapping[str, Mapping[str, float | None]], rows: Sequence[Row]
-) -> dict[str, Standing]:
-    """Return the places of competitors, best first, by the inputs that all of them had and none was trained on.
-
-    Numbers of different songs cannot be ranked. If a competitor has none of these inputs, the places are those of the
-    values.
-
-    Parameters
-    ----------
-    task : Task
-    metrics : sequence of Metric
-        Those to rank by.
-    values : mapping of str to mapping
-        Label → metric → value, of all inputs that the competitor is judged by.
-    rows : sequence of Row
-        All rows of these competitors; those of others do no harm.
-    """
-    shared = shared_by(values, rows)
-    if shared is None:
-        return standings(metrics, values)
-    names = [metric.name for metric in metrics]
-    summaries = {label: task.summarize(own) for label, own in shared.items()}
-    return standings(metrics, {label: {name: own.get(name) for name in names} for label, own in summaries.items()})
 
 
 def recomputed(result: Result, baseline: str = "") -> Result:
@@ -672,8 +648,9 @@ def recomputed(result: Result, baseline: str = "") -> Result:
     entries = sorted(result.competitors, key=lambda one: places.index(one.label))
     competitors, comparisons = ranked(task, entries, result.rows, suite.baseline)
     return attrs.evolve(
-        result, suite=suite, metrics=task.metrics, rules=RULES, competitors=competitors, comparisons=comparisons
-    )
+        result, suite=suite, metrics=task.metrics, rules=RULES, same_inputs=True, competitors=competitors,
+        comparisons=comparisons,
+    )  # fmt: skip
 
 
 def _why_not_measured(rows: Sequence[Row]) -> str:

@@ -90,7 +90,9 @@ def _against(tests: Mapping[str, Comparison], baseline: str) -> list[str]:
     songs = max(one.songs or 0 for one in tests.values())
     parts = [f"{word} than {baseline}: {', '.join(labels)}" for word, labels in
              (("better", sure[1]), ("worse", sure[-1])) if labels]  # fmt: skip
-    counted = f"{_counted(len(tests), 'comparison')} with {baseline} over {_counted(songs, 'song')}"
+    # There may be more songs in all: a song without a mashup that clashes says nothing of this question.
+    by = f"by the {_counted(songs, 'song')} that {'has' if songs == 1 else 'have'} both kinds of mashups"
+    counted = f"{_counted(len(tests), 'comparison')} with {baseline}, {by}"
     if parts:
         return [f"Of {counted}, these differ beyond chance (Holm’s correction, {SIGNIFICANT:g}): {'; '.join(parts)}."]
     # Wilcoxon's test of n songs cannot give less than 2 / 2ⁿ.
@@ -104,7 +106,6 @@ def _drawn(best: Entry) -> list[str]:
     values = best.draws.get("within_auc")
     if not values:
         return []
-    low, high = min(values), max(values)
-    return [
-        f"In {len(values)} draws of the mashups, each alone, {best.label} is right in {low:.1f} to {high:.1f} of 100."
-    ]
+    ends = dict.fromkeys(f"{value:.1f}" for value in (min(values), max(values)))
+    right = " to ".join(ends)
+    return [f"In {len(values)} draws of the mashups, each alone, {best.label} is right in {right} of 100."]

@@ -89,8 +89,8 @@ DISAGREEMENTS = 10
 RECALL_AT = (1, 5)
 PICKS = 5
 """Number of the best mashups, and of the worst, that a page plays."""
-ROBUST = {"stretcher": "rendered by another stretcher", "separator": "stems of another separator"}
-"""Components that are exchanged under the same plans."""
+ROBUST = {"stretcher": "rendered by another stretcher", "separator": "mixed from stems of another separator"}
+"""Component that is exchanged under the same plans → what the plans then are."""
 
 Scores = Mapping[str, Mapping[str, Sequence[Row]]]
 """Group → part → rows, all of them ok."""
@@ -178,7 +178,7 @@ def _metrics() -> Iterator[Metric]:
                      "50 is chance.", weight=weight)  # fmt: skip
     yield _share(
         "control", "raw over processed", "Recordings as they are that score higher than the same stretched and "
-        "shifted as a whole. Near 50, nothing is decided by hearing a stretcher.", weight=0, better="lower",
+        "shifted as a whole. Near 50, nothing is decided by hearing a stretcher.", weight=0, ideal=50.0,
     )  # fmt: skip
     for kind, title in ROBUST.items():
         yield Metric(
@@ -187,8 +187,8 @@ def _metrics() -> Iterator[Metric]:
             explained=f"Spearman’s correlation of the scores of the same plans with those {title}; controlled.",
         )  # fmt: skip
         yield _share(
-            f"{kind}_auc_change", f"other {kind}: AUC", f"By how much the AUC of the same plans changes, {title}; "
-            "controlled.", weight=0,
+            f"{kind}_auc_change", f"other {kind}: change of AUC", "By how many points the AUC changes when the same "
+            f"plans are {title}; near 0 is best; controlled.", weight=0, unit="points", ideal=0.0,
         )  # fmt: skip
     yield Metric(
         name="cpu_ms", title="CPU a score", unit="ms", resolution=5, weight=0.5, digits=1,
@@ -260,7 +260,9 @@ class ScorerTask(Task):
     summary: ClassVar[str] = "scores of the same plans: originals, matched, unmatched, and twins with one thing wrong"
     version: ClassVar[int] = 2
     metrics: ClassVar[Sequence[Metric]] = tuple(_metrics())
-    _units: ClassVar[Mapping[str, float]] = {metric.name: 100 if metric.unit == "%" else 1 for metric in metrics}
+    _units: ClassVar[Mapping[str, float]] = {
+        metric.name: 100 if metric.unit in ("%", "points") else 1 for metric in metrics
+    }
 
     # ---------------------------------------------------------------------------------------------------- inputs
     def inputs(self, settings: Mapping[str, Any], data: Path | None) -> list[Input]:

@@ -335,7 +335,7 @@ class Task(ABC):
         competitors : sequence of Entry
             Those that have metrics, best first.
         rows : sequence of Row
-            The rows by which competitors are judged.
+            Those that the metrics are of: of these competitors, and of the inputs by which all of them are judged.
         """
 
     def lead(
@@ -350,7 +350,7 @@ class Task(ABC):
         competitors : sequence of Entry
             Those that have metrics, best first.
         rows : sequence of Row
-            All rows.
+            Those that the metrics are of.
         comparisons : sequence of Comparison
         baseline : str
             Label with which every other one is compared; empty if every two are.
@@ -360,8 +360,8 @@ class Task(ABC):
     def tables(self, competitors: Sequence[Entry], rows: Sequence[Row]) -> list[Table]:
         """Return the tables that stand behind the metrics; by default none.
 
-        The parameters are those of :meth:`charts`, but ``rows`` contain the songs that a competitor was trained on as
-        well, marked by ``trained_on``.
+        The parameters are those of :meth:`charts`, but ``rows`` are all rows: those of songs that a competitor was
+        trained on, too, marked by ``trained_on``.
         """
         return []
 

@@ -242,7 +242,7 @@ def _suite(arguments: argparse.Namespace) -> Suite:
 
 
 def _print_result(result: Result) -> None:
-    from mashkit.bench.page import measured_metrics
+    from mashkit.bench.page import measured_metrics, shown_value
     from mashkit.cli.console import print_table
     from mashkit.pages import number
 
@@ -253,7 +253,7 @@ def _print_result(result: Result) -> None:
         ("rank", "competitor", "score", *(metric.name for metric in metrics)),
         [
             (one.rank, one.label, number(one.score, 0),
-             *(number(one.metrics[metric.name], metric.digits) for metric in metrics))
+             *(shown_value(metric, one.metrics[metric.name]) for metric in metrics))
             for one in result.measured
         ],
     )  # fmt: skip
