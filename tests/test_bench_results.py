@@ -287,6 +287,14 @@ def test_the_page_underlines_the_nearest_to_an_ideal_value(result: Result) -> No
     assert Result.from_dict(made.to_dict()).metrics == (change,)
 
 
+def test_the_page_says_why_a_number_may_lie_outside_its_draws(result: Result) -> None:
+    one = Entry(label="a", component="a", rank=1, metrics=METRICS | {"auc": 97.4})
+    drawn = attrs.evolve(one, draws={"auc": (97.6, 97.6)})
+    said = "a mashup that came in several draws counts once, and mashups of different draws are compared"
+    assert said in page(attrs.evolve(result, competitors=[drawn], rows=()))
+    assert said not in page(attrs.evolve(result, competitors=[one], rows=()))
+
+
 def test_the_page_says_who_lacks_metrics_that_others_are_ranked_by(result: Result) -> None:
     metrics = [Metric(name=name, title=name, unit="", explained="", resolution=1, weight=weight)
                for name, weight in (("key", 1), ("beats", 1), ("melody", 1), ("time", 0))]  # fmt: skip
