@@ -10,7 +10,7 @@ import pytest
 
 import mashkit as mk
 from mashkit.catalog.excerpts import ExcerptPolicy
-from mashkit.catalog.ingest import excerpts_of, listen
+from mashkit.catalog.ingest import excerpts_of, soundprint_song
 from mashkit.catalog.protocols import create_protocol
 from mashkit.errors import AudioFileError, LabelError, UsageError
 from mashkit.synthetic import signals
@@ -80,7 +80,7 @@ def test_a_written_marker_beyond_the_end_is_a_label_that_does_not_fit(song: Path
     (found,) = create_protocol("traktor").songs([collection(tmp_path, entry(song, MARKER + beyond))])
     assert isinstance(found, mk.Song)
     with pytest.raises(AudioFileError, match=r"its labels go up to 30\.2 s"):
-        excerpts_of(found, listen(found).facts, ExcerptPolicy())
+        excerpts_of(found, soundprint_song(found).facts, ExcerptPolicy())
 
 
 def test_a_marker_may_have_its_own_tempo_and_other_cues_are_none(song: Path, tmp_path: Path) -> None:

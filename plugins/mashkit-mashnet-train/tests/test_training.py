@@ -473,7 +473,7 @@ def test_a_pickle_runs_nothing(tmp_path: Path) -> None:
             return os.mkdir, (str(tmp_path / "owned"),)
 
     torch.save({"format": 1, "step": Malicious()}, tmp_path / STATE)
-    with pytest.raises(TrainingError, match="no state of a training run"):
+    with pytest.raises(TrainingError, match="not the state of a training run"):
         run(tmp_path)
     assert not (tmp_path / "owned").exists()
 
