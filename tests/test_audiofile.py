@@ -133,6 +133,13 @@ def test_the_last_packet_of_a_sample_dump_is_read_and_missing_ones_are_found(sub
             load(file)
 
 
+def test_the_longest_sample_dump_is_read(tmp_path: Path) -> None:
+    frames = (1 << 21) - 2  # the count, rounded up to whole packets, has more than 21 bits
+    file = tmp_path / "long.sds"
+    soundfile.write(file, np.full(frames, 0.1), 44_100, format="SDS", subtype="PCM_16")
+    assert load(file).frames == frames
+
+
 def constant_bitrate(tmp_path: Path) -> bytes:
     """An mp3 stream that does not say how long it is."""
     path = tmp_path / "constant.mp3"

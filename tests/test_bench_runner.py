@@ -17,10 +17,10 @@ import attrs
 import numpy as np
 import pytest
 
-from mashkit.bench import results, runner
+from mashkit.bench import records, results, runner
 from mashkit.bench.page import markdown, page, publish
 from mashkit.bench.ranking import Metric, standings
-from mashkit.bench.records import Row, collect
+from mashkit.bench.records import Row, collect, shared_by
 from mashkit.bench.results import Result, read_result, write_result
 from mashkit.bench.runner import EVERYTHING, run
 from mashkit.bench.scorers import Settings
@@ -541,6 +541,32 @@ def test_a_competitor_alone_has_no_score() -> None:
 def test_a_metric_that_cannot_be_ranked_by_is_refused(more: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="metric 'x'"):
         metric("x", **more)
+
+
+def of_six(label: str, **more: dict[str, Any]) -> list[Row]:
+    """Return a competitor's rows of the inputs a to f; ``more`` has fields of some of them."""
+    return [attrs.evolve(row_of(label=label, input=name, values={"x": 1.0}), **more.get(name, {})) for name in "abcdef"]
+
+
+def inputs_of(rows: Mapping[str, Sequence[Row]] | None, label: str) -> str:
+    assert rows is not None
+    return "".join(row.input for row in rows[label])
+
+
+def test_one_competitor_does_not_take_the_numbers_of_all() -> None:
+    lost, failed = {"input_missing": True, "status": "unavailable", "values": {}}, {"status": "failed", "values": {}}
+    learnt = {"trained_on": ("song",)}
+    for field in (lost, learnt):
+        few = [*of_six("one"), *of_six("two", a=field, b=field)]
+        assert inputs_of(records.counted(["one", "two"], few), "one") == "cdef"
+        most = [*of_six("one"), *of_six("two", **dict.fromkeys("abcde", field))]
+        assert inputs_of(records.counted(["one", "two"], most), "one") == "abcdef"
+        assert inputs_of(shared_by(["one", "two"], most), "one") == "f"  # by which they are ranked
+    # "three" has no result among the inputs that all have: that changes nothing for the others.
+    three = of_six("three", **dict.fromkeys("bcdef", failed))
+    rows = [*of_six("one"), *of_six("two", a=learnt), *three]
+    assert [inputs_of(shared_by(["one", "two", "three"], rows), label) for label in ("one", "two")] == ["bcdef"] * 2
+    assert shared_by(["one", "two"], [*of_six("one"), *of_six("two")]) is None
 
 
 def test_one_failed_row_spoils_its_metric() -> None:

@@ -692,7 +692,7 @@ def test_a_table_in_a_pipe_is_whole(capsys: pytest.CaptureFixture[str]) -> None:
     assert [(line.split()[0], line.split()[-1]) for line in lines] == [(path, "end") for path in paths]
 
 
-@pytest.mark.parametrize("columns", [40, 80, 120])
+@pytest.mark.parametrize("columns", [3, 40, 80, 120])
 def test_a_table_in_a_terminal_cuts_nothing(columns: int) -> None:
     pty, termios = pytest.importorskip("pty"), pytest.importorskip("termios")
     headings = ("clip", "title", "BPM", "what to do")

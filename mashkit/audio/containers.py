@@ -515,7 +515,7 @@ def _walk_sds(data: Contents, start: int) -> tuple[Stream, int]:
     end = start + _SDS_HEADER + packets * _SDS_PACKET
     if end > len(data):
         raise _cut(end - len(data))
-    whole = packets * samples
+    whole = min(packets * samples, (1 << 21) - 1)  # the count has 21 bits
     count = bytes(whole >> 7 * place & 0x7F for place in range(3))
     return Stream(_patched(start, end, {start + 10: count}), held, padded=True), end
 

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import attrs
 
-from mashkit.bench.ranking import Metric, standings
+from mashkit.bench.ranking import Metric
 from mashkit.bench.records import Entry, Row, by_label, unequally_missing
 from mashkit.bench.results import SUFFIXES, Result, read_result
-from mashkit.bench.runner import placed, ranked
+from mashkit.bench.runner import placed, places_of, ranked
 from mashkit.bench.tasks import Task, load_task
 from mashkit.errors import OutputError, UsageError, suggestion
 
@@ -445,7 +445,8 @@ def _merged(group: Sequence[tuple[Path, Result]]) -> Board:
         else one
         for one in competitors
     ]
-    places = standings(last.metrics, {one.label: one.metrics for one in competitors if one.metrics})
+    metrics = {one.label: one.metrics for one in competitors if one.metrics}
+    places = places_of(task, last.metrics, metrics, rows)
     return Board(attrs.evolve(merged, competitors=placed(competitors, places)), files)
 
 

@@ -18,7 +18,7 @@ from mashkit.atomicfile import write_text
 from mashkit.bench.audition import picks_of
 from mashkit.bench.charts import Chart, draw
 from mashkit.bench.ranking import Metric
-from mashkit.bench.records import Entry, Row, shared_by, unequally_missing
+from mashkit.bench.records import Entry, Row, shared_by, shares_most, unequally_missing
 from mashkit.bench.results import Result, value_names, write_result
 from mashkit.bench.statistics import SIGNIFICANT, Comparison
 from mashkit.bench.tasks import Cell, Literature, Pick, Table, load_task
@@ -270,13 +270,14 @@ def _of_other_inputs(result: Result) -> list[str]:
     if not said:
         return []
     shared = shared_by(labels, result.rows)
-    what = "numbers, rank and score" if result.same_inputs else "rank and score"
+    alike = result.same_inputs and (shared is None or shares_most(shared, result.rows))
+    what = "numbers, rank and score" if alike else "rank and score"
     if shared is None:
         which = "song is new to everybody" if learnt else "input was there for everybody"
         return [*said, f"No {which}: {what} are of different songs, and say little."]
     had = "all of them had"
     which = f"nobody was trained on{f' and {had}' if lost else ''}" if learnt else had
-    if not result.same_inputs:
+    if not alike:
         return [*said, f"Rank and score are of the {'songs' if learnt else 'inputs'} that {which}."]
     count = len({row.input for own in shared.values() for row in own if row.ok})
     there = len({row.input for row in result.rows if row.ok})

@@ -6,6 +6,7 @@ Records are typed and frozen. They become plain data only where a file is read o
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -221,29 +222,46 @@ def judged_by(rows: Iterable[Row]) -> list[Row]:
 def shared_by(labels: Iterable[str], rows: Iterable[Row]) -> dict[str, list[Row]] | None:
     """Return each competitor's rows of the inputs that none of them was trained on, and that none of them alone lacked.
 
-    An input that went while the suite ran is missing for some competitors only. The result is None if there is no such
-    input and no competitor was trained on any, or if one was measured on none of the inputs that remain.
+    An input that went while the suite ran is missing for some competitors only. A competitor that was measured on none
+    of the inputs that remain keeps the rows by which it is judged. The result is None if no input is left out, or none
+    remains.
     """
     wanted = list(labels)
     of = by_label(rows, wanted)
     own_rows = [row for label in wanted for row in of[label]]
     left_out = {row.input for row in own_rows if row.trained_on} | unequally_missing(own_rows)
     shared = {label: [row for row in of[label] if row.input not in left_out] for label in wanted}
-    return shared if left_out and all(any(row.ok for row in own) for own in shared.values()) else None
+    measured = {label for label, own in shared.items() if any(row.ok for row in own)}
+    if not left_out or not measured:
+        return None
+    return {label: own if label in measured else judged_by(of[label]) for label, own in shared.items()}
+
+
+LEAST_SHARED = 0.5
+"""Least share of the inputs that must be shared if numbers are to be of them alone. Otherwise one competitor that was
+trained on most songs, or lacked them, would leave all the others with the numbers of a few."""
 
 
 def counted(labels: Iterable[str], rows: Iterable[Row]) -> dict[str, list[Row]]:
     """Return the rows that the numbers of each competitor are computed from.
 
-    They are those of :func:`shared_by`, because numbers of different songs cannot stand beside each other. If there are
-    none, or all inputs are shared, they are those by which each competitor is judged.
+    They are those of :func:`shared_by`, because numbers of different songs cannot stand beside each other. If all
+    inputs are shared, or too few (:data:`LEAST_SHARED`), they are those by which each competitor is judged.
     """
     wanted, known = list(labels), list(rows)
     shared = shared_by(wanted, known)
-    if shared is not None:
+    if shared is not None and shares_most(shared, known):
         return shared
     of = by_label(known, wanted)
     return {label: judged_by(of[label]) for label in wanted}
+
+
+def shares_most(shared: Mapping[str, Iterable[Row]], rows: Iterable[Row]) -> bool:
+    """Return whether the inputs of :func:`shared_by` are enough for numbers of them alone."""
+    remain, there = (
+        {row.input for row in some if row.ok} for some in (itertools.chain.from_iterable(shared.values()), rows)
+    )
+    return len(remain) >= LEAST_SHARED * len(there)
 
 
 def unequally_missing(rows: Iterable[Row]) -> set[str]:

@@ -27,7 +27,7 @@ import attrs
 
 from mashkit.atomicfile import require_writable_folder
 from mashkit.bench.identity import plugins_code
-from mashkit.bench.ranking import RULES, Standing, standings
+from mashkit.bench.ranking import RULES, Metric, Standing, standings
 from mashkit.bench.records import (
     FAILED,
     OK,
@@ -39,6 +39,7 @@ from mashkit.bench.records import (
     by_label,
     counted,
     judged_by,
+    shared_by,
 )
 from mashkit.bench.results import Result
 from mashkit.bench.statistics import Comparison, against
@@ -595,7 +596,7 @@ def ranked(
     of = by_label(rows, [one.label for one in entries])
     judged = counted([label for label, own in of.items() if any(row.ok for row in judged_by(own))], rows)
     metrics = {label: task.summarize(own) for label, own in judged.items()}
-    places = standings(task.metrics, metrics)
+    places = places_of(task, task.metrics, metrics, rows)
     found = []
     for one in entries:
         own = of[one.label]
@@ -616,6 +617,31 @@ def ranked(
         )
     comparisons = task.compare({label: judged[label] for label in places})
     return placed(found, places), against(comparisons, baseline) if baseline in places else comparisons
+
+
+def places_of(
+    task: Task, metrics: Sequence[Metric], values: Mapping[str, Mapping[str, float | None]], rows: Sequence[Row]
+) -> dict[str, Standing]:
+    """Return the places of competitors, best first, by the inputs of :func:`mashkit.bench.records.shared_by`.
+
+    Numbers of different songs cannot be ranked. If no input is shared, the places are those of the values.
+
+    Parameters
+    ----------
+    task : Task
+    metrics : sequence of Metric
+        Those to rank by.
+    values : mapping of str to mapping
+        Label → metric → value, as shown.
+    rows : sequence of Row
+        All rows of these competitors; those of others do no harm.
+    """
+    shared = shared_by(values, rows)
+    if shared is None:
+        return standings(metrics, values)
+    names = [metric.name for metric in metrics]
+    summaries = {label: task.summarize(own) for label, own in shared.items()}
+    return standings(metrics, {label: {name: own.get(name) for name in names} for label, own in summaries.items()})
 
 
 def recomputed(result: Result, baseline: str = "") -> Result:

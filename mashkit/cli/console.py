@@ -65,7 +65,7 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> No
     widths = _widths([headings, *cells], console.width)
     if widths is None:
         for row in cells:
-            print("\n    ".join(_record(headings, row, console.width - 4)))
+            print("\n    ".join(_record(headings, row, max(console.width - 4, 1))))
         return
     columns = [rich.table.Column(heading, width=width) for heading, width in zip(headings, widths, strict=True)]
     table = rich.table.Table(*columns, box=None, pad_edge=False, header_style="bold")

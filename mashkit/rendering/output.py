@@ -12,7 +12,7 @@ import numpy as np
 
 from mashkit.atomicfile import require_writable_folder, write_json
 from mashkit.audio.files import save
-from mashkit.audio.silence import is_silent
+from mashkit.audio.silence import SILENCE_DB, is_silent
 from mashkit.features.tuning import sounding_distance
 from mashkit.mashup import Mashup
 from mashkit.products import MARK
@@ -64,7 +64,7 @@ def remarks(mashup: Mashup) -> list[str]:
         f"the {layer.role} layer is silent: it plays from {layer.offset_s:.1f} s to {ends[layer.role]:.1f} s "
         f"of a mashup of {plan.duration_s:.1f} s, with a gain of {layer.gain_db:+.1f} dB"
         for layer in plan.layers
-        if is_silent(mashup.stems[layer.role])
+        if is_silent(mashup.stems[layer.role], SILENCE_DB + min(mashup.gain_db, 0.0))  # the gain is of all layers alike
     ]
     last = max(ends.values())
     if plan.duration_s - last > LONGER_S:
