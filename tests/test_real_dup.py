@@ -307,7 +307,7 @@ class Interrupted(Thirds):
         return super()._separate(mix)
 
 
-@pytest.mark.parametrize("choice", [None, "separate"])
+@pytest.mark.parametrize("choice", [None, pytest.param("separate", marks=pytest.mark.slow)])
 def test_a_copy_that_another_process_adds_at_the_same_time_is_passed_over(
     sounds: dict[str, Audio], tmp_path: Path, choice: str | None
 ) -> None:

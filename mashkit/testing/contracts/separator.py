@@ -53,7 +53,8 @@ class SeparatorContract(ComponentContract):
     def test_input_is_not_altered(self, subject: Separator, mix: Audio) -> None:
         before = mix.samples.copy()
         subject.separate(mix)
-        subject.separate(mix, stems=[max(subject.info.provides)])
+        if type(subject)._separate_some is not Separator._separate_some:  # else single stems are separated as all are
+            subject.separate(mix, stems=[max(subject.info.provides)])
         assert np.array_equal(mix.samples, before)
 
     def test_same_input_same_stems(self, subject: Separator, mix: Audio, stems: StemSet) -> None:
