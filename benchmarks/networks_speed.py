@@ -319,9 +319,10 @@ def main() -> int:
     parser.add_argument("--steps", type=positive, default=9, help="with --training: steps of each way")
     parser.add_argument("--write", action="store_true", help="keep the result in benchmarks/results/")
     arguments = parser.parse_args()
-    if arguments.write:
-        name, given = ("runs", arguments.runs) if arguments.training is None else ("steps", arguments.steps)
-        refuse_fewer(parser, TRAINED if arguments.training else MEASURED, name, given)
+    if arguments.write and arguments.training is None:
+        refuse_fewer(parser, MEASURED, "runs", arguments.runs)
+    elif arguments.write:
+        refuse_fewer(parser, TRAINED, "steps", arguments.steps)
     torch.set_num_threads(1)
     if arguments.training is not None:
         return measure_training(arguments.training, arguments.steps, arguments.write)

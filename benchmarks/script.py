@@ -9,6 +9,7 @@ import os
 import platform
 import sys
 from collections.abc import Callable
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -69,10 +70,11 @@ def refuse_fewer(
 ) -> None:
     """Leave with a message if the results at ``path`` are of more than the given songs, say, which ``name`` names.
 
-    ``count`` returns how many the results are of; by default they tell it under that name.
+    ``count`` returns that number from the results; by default it stands in them under that name.
     """
-    results = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
-    kept = 0 if results is None else results[name] if count is None else count(results)
+    if not path.exists():
+        return
+    kept = (count or itemgetter(name))(json.loads(path.read_text(encoding="utf-8")))
     if given < kept:
         parser.error(f"{path.name} is of {kept} {name}: --write needs --{name} {kept} or more")
 

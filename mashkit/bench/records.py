@@ -219,6 +219,13 @@ def judged_by(rows: Iterable[Row]) -> list[Row]:
     return [row for row in rows if not row.trained_on]
 
 
+def judged_alone(labels: Iterable[str], rows: Iterable[Row]) -> dict[str, list[Row]]:
+    """Return the rows of :func:`judged_by` of each competitor."""
+    wanted = list(labels)
+    of = by_label(rows, wanted)
+    return {label: judged_by(of[label]) for label in wanted}
+
+
 def shared_by(labels: Iterable[str], rows: Iterable[Row]) -> dict[str, list[Row]] | None:
     """Return each competitor's rows of the inputs that none of them was trained on, and that none of them alone lacked.
 
@@ -252,8 +259,7 @@ def counted(labels: Iterable[str], rows: Iterable[Row]) -> dict[str, list[Row]]:
     shared = shared_by(wanted, known)
     if shared is not None and shares_most(shared, known):
         return shared
-    of = by_label(known, wanted)
-    return {label: judged_by(of[label]) for label in wanted}
+    return judged_alone(wanted, known)
 
 
 def shares_most(shared: Mapping[str, Iterable[Row]], rows: Iterable[Row]) -> bool:

@@ -18,7 +18,7 @@ import attrs
 from mashkit.arguments import named_json
 from mashkit.atomicfile import replacing
 from mashkit.bench.ranking import RULES, Metric
-from mashkit.bench.records import Entry, Machine, Row, SuiteRecord, by_label, counted, judged_by
+from mashkit.bench.records import Entry, Machine, Row, SuiteRecord, counted, judged_alone
 from mashkit.bench.registered import tasks
 from mashkit.bench.statistics import Comparison
 from mashkit.bench.tables import from_table
@@ -109,10 +109,7 @@ class Result:
     def counted(self) -> dict[str, list[Row]]:
         """The rows that the numbers of each competitor that has metrics are of."""
         labels = [one.label for one in self.measured]
-        if self.same_inputs:
-            return counted(labels, self.rows)
-        of = by_label(self.rows, labels)
-        return {label: judged_by(of[label]) for label in labels}
+        return counted(labels, self.rows) if self.same_inputs else judged_alone(labels, self.rows)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as plain data for JSON, rows included."""
