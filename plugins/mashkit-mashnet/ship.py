@@ -2,7 +2,7 @@
 
     python plugins/mashkit-mashnet/ship.py [RUN/premixnet.safetensors …]
 
-A card says what the checkpoint records (data, training, calibration) and, where benchmarks/results has them, what was
+Several checkpoints of one variant, which must be intervalnets, are joined into one. A card says what the checkpoint records (data, training, calibration) and, where benchmarks/results has them, what was
 measured on songs it never saw.
 """
 
@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from mashkit.models import sha256_of
-from mashkit_mashnet.checkpoint import Checkpoint, load
+from mashkit_mashnet.checkpoint import Checkpoint, load, save
+from mashkit_mashnet.ensemble import joined
 
 HERE = Path(__file__).parent
 PACKAGE = HERE / "src" / "mashkit_mashnet"
@@ -35,19 +36,37 @@ MEASURED = {
 
 def card(checkpoint: Checkpoint, path: Path) -> str:
     """Return a model card, Markdown."""
-    record: Mapping[str, Any] = checkpoint.training
-    config, data = record["config"], record["data"]
+    runs: Sequence[Mapping[str, Any]] = checkpoint.training.get("members", [checkpoint.training])
+    together = [f"{len(runs)} networks of one training, which differ in their seeds; their log odds are averaged.", ""]
     lines = [
         f"# `{checkpoint.variant}`, preset `{checkpoint.preset.name}`",
         "",
         f"`{path.name}`, {path.stat().st_size:,} bytes, sha256 `{sha256_of(path)}`. Architecture: "
         f"`{checkpoint.architecture}`. Licence of the weights: MIT.",
         "",
+        *(together if len(runs) > 1 else []),
         "## Data",
         "",
-        "| part | songs | clips | hours |",
-        "|---|---|---|---|",
     ]
+    data = runs[0]["data"]
+    if any(run["data"]["stores"] != data["stores"] for run in runs[1:]):
+        raise SystemExit(f"{path}: its networks were trained on different stores, and a card names those of one")
+    lines += [
+        *_data(data),
+        "",
+        f"{_recordings(data.get('recordings', []))} Songs belong to training, validation or test by the hash of their "
+        f"name.{_residue(checkpoint, data)}",
+        "",
+        "## Training",
+        "",
+    ]
+    for run in runs:
+        lines += [*_training(run), ""]
+    return "\n".join([*lines, *_measured(checkpoint.variant, path), "## Limits", "", *_limits(checkpoint, runs), ""])
+
+
+def _data(data: Mapping[str, Any]) -> list[str]:
+    lines = ["| part | songs | clips | hours |", "|---|---|---|---|"]
     for part in ("training", "validation"):
         for source, found in data[part].items():
             lines.append(f"| {part}, {source} | {found['songs']} | {found['clips']} | {found['hours']} |")
@@ -55,20 +74,18 @@ def card(checkpoint: Checkpoint, path: Path) -> str:
         made = ", ".join(f"{name} {value}" for name, value in source.items() if name not in ("licences", "recipe"))
         licences = "; ".join(f"{name}: {licence}" for name, licence in source.get("licences", {}).items())
         lines += ["", f"Recipe `{source.get('recipe')}` ({made}). {licences}."]
-    best = next(look for look in record["curve"] if look["step"] == record["best_step"])
-    begun = record.get("initial")
-    lines += [
-        "",
-        f"{_recordings(data.get('recordings', []))} Songs belong to training, validation or test by the hash of their "
-        f"name.{_residue(checkpoint)}",
-        "",
-        "## Training",
-        "",
-        f"Protocol `{data['protocol']}`, rules of version {data.get('rules', 1)}; {record['steps']} steps"
+    return lines
+
+
+def _training(run: Mapping[str, Any]) -> list[str]:
+    config, data, begun = run["config"], run["data"], run.get("initial")
+    best = next(look for look in run["curve"] if look["step"] == run["best_step"])
+    return [
+        f"Protocol `{data['protocol']}`, rules of version {data.get('rules', 1)}; {run['steps']} steps"
         f"{' with `--batches ' + data['batches'] + '`' if 'batches' in data else ''}, the best "
-        f"after {record['best_step']}; Adam, learning rate {config['learning_rate']:g}, "
+        f"after {run['best_step']}; Adam, learning rate {config['learning_rate']:g}, "
         f"{config.get('schedule', 'constant')}; unlabelled examples: {config['unlabelled']}; ranking loss × "
-        f"{config['ranking']:g}; seed {config['seed']}; {record['seconds'] / 60:.0f} minutes on one core of a shared "
+        f"{config['ranking']:g}; seed {config['seed']}; {run['seconds'] / 60:.0f} minutes on one core of a shared "
         "CPU.",
         *([f"Training began with weights of {begun['variant']}, sha256 `{begun['sha256']}`."] if begun else []),
         "",
@@ -76,18 +93,11 @@ def card(checkpoint: Checkpoint, path: Path) -> str:
         "|---|---|---|---|",
         *(
             f"| {look['step']} | {look['training_loss']:.4f} | {look['loss']:.4f} | {look['auc']:.4f} |"
-            for look in record["curve"]
+            for look in run["curve"]
         ),
         "",
         f"Of the step that was kept: AUC {best['auc']:.4f} on validation songs.",
-        *_measured(checkpoint.variant, path.name),
-        "",
-        "## Limits",
-        "",
-        *_limits(checkpoint),
-        "",
     ]
-    return "\n".join(lines)
 
 
 def _recordings(titles: Sequence[str]) -> str:
@@ -96,8 +106,8 @@ def _recordings(titles: Sequence[str]) -> str:
     return f"It has {len(titles)} recordings in it, which the file names (`recordings`)."
 
 
-def _residue(checkpoint: Checkpoint) -> str:
-    if checkpoint.architecture != "intervalnet" or "residue" in checkpoint.training["data"]:
+def _residue(checkpoint: Checkpoint, data: Mapping[str, Any]) -> str:
+    if checkpoint.architecture != "intervalnet" or "residue" in data:
         return ""
     return (
         " One exception: half of the stems in training had residue of other stems in them, as a separator leaves it, 9 "
@@ -105,17 +115,18 @@ def _residue(checkpoint: Checkpoint) -> str:
     )
 
 
-def _measured(variant: str, name: str) -> list[str]:
-    """Return what benchmarks/networks.py found, if it is there."""
+def _measured(variant: str, path: Path) -> list[str]:
+    """Return what benchmarks/networks.py found of these weights, if it is there."""
     file = RESULTS / "networks.json"
     if not file.exists():
         return []
     runs = json.loads(file.read_text(encoding="utf-8"))["scorers"].get(variant, [])
-    if not runs:
+    own = next((run for run in runs if run.get("sha256") == sha256_of(path)), None)
+    if own is None:
         return []
-    lines = ["", "## Measured on rendered songs it never saw", "", "| | value | 95 % |", "|---|---|---|"]
+    lines = ["## Measured on rendered songs it never saw", "", "| | value | 95 % |", "|---|---|---|"]
     for metric, title in MEASURED.items():
-        found = runs[0]["metrics"].get(metric)
+        found = own["metrics"].get(metric)
         if found is not None:
             digits = 3 if metric == "ece" else 1
             ends = "" if found.get("low") is None else f"{found['low']:.{digits}f}–{found['high']:.{digits}f}"
@@ -123,14 +134,14 @@ def _measured(variant: str, name: str) -> list[str]:
     return [
         *lines,
         "",
-        "Of the seed that ships; the others, and how: benchmarks/results/networks.md.",
+        "How, and other seeds: benchmarks/results/networks.md.",
         f"On real songs, beside other scorers: benchmarks/results/{SUITE}.md.",
+        "",
     ]
 
 
-def _limits(checkpoint: Checkpoint) -> list[str]:
-    record = checkpoint.training
-    recipes = {source.get("recipe") for source in record["data"]["sources"]}
+def _limits(checkpoint: Checkpoint, runs: Sequence[Mapping[str, Any]]) -> list[str]:
+    recipes = {source.get("recipe") for run in runs for source in run["data"]["sources"]}
     voices = (
         "one singing voice that is in tune to half a semitone"
         if recipes == {"rendered"}
@@ -144,18 +155,19 @@ def _limits(checkpoint: Checkpoint) -> list[str]:
     if checkpoint.preset.bar_frames is not None:
         said.append(
             "- It hears bars two layers at a time, so it is lost where the vocal's downbeats are wrong. Its training "
-            f"was short: {record['steps']} steps of single bars; the authors trained on hip-hop loops."
+            f"was short: {runs[0]['steps']} steps of single bars; the authors trained on hip-hop loops."
         )
     elif checkpoint.architecture == "intervalnet":
         said.append(
-            "- It hears with the vocal's beats and downbeats: where a tracker is wrong, so is its sense of what is "
-            "late. Half a beat late is heard less well where the tracker found half the tempo."
+            "- It compares along the vocal's beats and downbeats: where a tracker is wrong, it cannot tell what is late. "
+            "It misses half a beat more often where the tracker found half the tempo."
         )
     else:
+        best, steps = runs[0]["best_step"], runs[0]["steps"]
         rising = (
             "its learning curve was still rising"
-            if record["best_step"] == record["steps"]
-            else (f"validation was best after {record['best_step']} of {record['steps']} steps")
+            if best == steps
+            else f"validation was best after {best} of {steps} steps"
         )
         said.append(f"- Trained on a CPU, where the paper took three days on a GPU: {rising}.")
     return said
@@ -168,8 +180,15 @@ def main() -> None:
     weights = PACKAGE / "weights"
     weights.mkdir(exist_ok=True)
     CARDS.mkdir(exist_ok=True)
+    given: dict[str, list[Path]] = {}
     for path in parser.parse_args().checkpoints:
-        shutil.copyfile(path, weights / f"{load(path).variant}.safetensors")
+        given.setdefault(load(path).variant, []).append(path)
+    for variant, paths in given.items():
+        shipped = weights / f"{variant}.safetensors"
+        if len(paths) == 1:
+            shutil.copyfile(paths[0], shipped)
+        else:
+            save(shipped, joined([load(path) for path in paths]))
     listed: dict[str, tuple[int, str]] = {}
     for shipped in sorted(weights.glob("*.safetensors")):
         checkpoint = load(shipped)

@@ -100,7 +100,7 @@ def mashkit_register_scorers() -> Iterable[ComponentInfo]:
 
 
 SHIPPED: dict[str, tuple[int, str]] = {
-    "intervalnet": (906_660, "24ad5c9d26580e7ac0ef8c137786a7861f62042fb968da39b4195eb499d88d31"),
+    "intervalnet": (2_721_596, "43f13efba0b45302978aea2c5045f0b4cc9585c41177210310fa3bfab0100de7"),
     "nlc-cnn": (2_902_500, "11aa6575b56de2e68e41be9db69eaf2bb880da530172c4c37c44fffcbfe9c633"),
     "nlc-snn": (2_901_096, "b79f40c886a1c2b8d1d1539644686bf153a3b8eb21488da0873ef543a0e6b301"),
     "postmixnet": (1_308_124, "a2ef05357cf1d250a727b6732276c69e990704e1edebce31803460cffec4f749"),
