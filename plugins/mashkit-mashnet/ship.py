@@ -2,8 +2,8 @@
 
     python plugins/mashkit-mashnet/ship.py [RUN/premixnet.safetensors …]
 
-Several checkpoints of one variant, which must be intervalnets, are joined into one. A card says what the checkpoint records (data, training, calibration) and, where benchmarks/results has them, what was
-measured on songs it never saw.
+Several checkpoints of one variant, which must be intervalnets, are joined into one. A card says what the checkpoint
+records (data, training, calibration) and, where benchmarks/results has them, what was measured on songs it never saw.
 """
 
 from __future__ import annotations
@@ -159,8 +159,8 @@ def _limits(checkpoint: Checkpoint, runs: Sequence[Mapping[str, Any]]) -> list[s
         )
     elif checkpoint.architecture == "intervalnet":
         said.append(
-            "- It compares along the vocal's beats and downbeats: where a tracker is wrong, it cannot tell what is late. "
-            "It misses half a beat more often where the tracker found half the tempo."
+            "- It compares along the vocal's beats and downbeats: where a tracker is wrong, it cannot tell what is "
+            "late. It misses half a beat more often where the tracker found half the tempo."
         )
     else:
         best, steps = runs[0]["best_step"], runs[0]["steps"]
@@ -183,12 +183,12 @@ def main() -> None:
     given: dict[str, list[Path]] = {}
     for path in parser.parse_args().checkpoints:
         given.setdefault(load(path).variant, []).append(path)
-    for variant, paths in given.items():
+    for variant, (path, *more) in given.items():
         shipped = weights / f"{variant}.safetensors"
-        if len(paths) == 1:
-            shutil.copyfile(paths[0], shipped)
+        if more:
+            save(shipped, joined([load(one) for one in (path, *more)]))
         else:
-            save(shipped, joined([load(path) for path in paths]))
+            shutil.copyfile(path, shipped)
     listed: dict[str, tuple[int, str]] = {}
     for shipped in sorted(weights.glob("*.safetensors")):
         checkpoint = load(shipped)

@@ -110,6 +110,14 @@ def test_a_role_that_is_left_out_is_not_heard(role: int) -> None:
         torch.testing.assert_close(net(**changed), net(**given), atol=1e-6, rtol=0)
 
 
+def test_roles_of_one_example_are_judged_as_examples_of_their_own() -> None:
+    one = {name: part[:1] for name, part in inputs().items()}
+    roles = torch.tensor([[True, True, True], [True, False, True], [False, True, True], [True, False, False]])
+    repeated = {name: part.expand(len(roles), *part.shape[1:]) for name, part in one.items()} | {"roles": roles}
+    with torch.inference_mode():
+        assert torch.allclose(network()(**one | {"roles": roles}), network()(**repeated), atol=1e-5)
+
+
 def test_it_fits_in_its_file_and_comes_back(checkpoint: Path) -> None:
     found = load(checkpoint)
     assert found.preset == TINY

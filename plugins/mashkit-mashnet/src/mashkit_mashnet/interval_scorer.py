@@ -54,7 +54,7 @@ class IntervalNetScorer(NetworkScorer):
         shown = torch.tensor([[role in roles for role in ROLES] for roles in (mashup.roles, *pairs)])
         pitches, onsets = (np.concatenate(parts) for parts in zip(*stems, strict=True))
         inputs = [
-            torch.as_tensor(part, device=self.device).expand(len(shown), *part.shape)
+            torch.as_tensor(part, device=self.device)[None]
             for part in (pitches, onsets, positions(grid, mashup.known_downbeats()))
         ]
         return judge.score(judge.network(*inputs, shown.to(self.device)), pairs)

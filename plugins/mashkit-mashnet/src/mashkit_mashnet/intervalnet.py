@@ -101,6 +101,9 @@ class IntervalNet(Network):
     def forward(self, pitches: Tensor, onsets: Tensor, positions: Tensor, roles: Tensor) -> Tensor:
         """Return logits of shape (examples, 2); class 1 is good.
 
+        One example's pitches, onsets and positions may be given with several rows of roles; they are then computed once
+        for all rows.
+
         Parameters
         ----------
         pitches : Tensor of float32, shape (examples, 7, 12, 2 beats)
@@ -120,7 +123,7 @@ class IntervalNet(Network):
         stems = onsets.view(count, 3, ONSET_CHANNELS, -1)
         sounding = [self._sounding(_by_beat(stems[:, role]).square().mean(dim=1, keepdim=True)) for role in range(3)]
         beats = [
-            torch.relu(net(torch.cat([_by_beat(stems[:, role]), positions], dim=1))) * roles[:, role, None, None]
+            torch.relu(net(torch.cat([_by_beat(stems[:, role]), positions], dim=1)))
             for role, net in enumerate(self.beats)
         ]
         smooth = [
