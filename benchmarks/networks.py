@@ -7,8 +7,8 @@ and against rules that hear sound, `mashkit bench run amu_vs_premixnet` says wha
 
     python benchmarks/networks.py --data STORE [--write] CHECKPOINT…
 
-Checkpoints of one variant are taken for seeds of one training: the table has the mean over them, and the least and the
-greatest. Intervals are of the first of them: bootstrap by song. With --write the numbers are kept as
+Checkpoints of one variant and preset are taken for seeds of one training: the table has the mean over them, and the
+least and the greatest. Intervals are of the first of them: bootstrap by song. With --write the numbers are kept as
 benchmarks/results/networks.json and networks.md, with those of other checkpoints there that answered the same
 questions.
 """
@@ -125,11 +125,11 @@ def require_every_seed(
 
     Kept runs without the checkpoint's SHA-256 cannot be told from the given ones, so they are replaced all together.
     """
-    for variant, count in given.items():
-        unknown = sum("sha256" not in run for run in earlier.get(variant, ()))
+    for name, count in given.items():
+        unknown = sum("sha256" not in run for run in earlier.get(name, ()))
         if count < unknown:
             raise UsageError(
-                f"{file} has {unknown} seeds of {variant} without SHA-256, and {count} would replace them",
+                f"{file} has {unknown} seeds of {name} without SHA-256, and {count} would replace them",
                 f"give the checkpoints of all {unknown} seeds together, and more if there are",
             )
 
@@ -143,6 +143,11 @@ def joined(
         known = {run["sha256"]: run for run in earlier.get(name, ()) if "sha256" in run}
         found[name] = list({**known, **{run.get("sha256"): run for run in runs}}.values())
     return dict(sorted(found.items(), key=lambda one: one[0] == RULE))
+
+
+def named(checkpoint: Checkpoint) -> str:
+    """Return what the table calls a checkpoint: its variant and preset, as ``premixnet-lsro rhythm``."""
+    return f"{checkpoint.variant} {checkpoint.preset.name}"
 
 
 @attrs.frozen
@@ -303,9 +308,10 @@ def page(results: Mapping[str, Any]) -> str:
         f"with three unmatched and {CANDIDATES} matched mashups of other songs, and five twins with one thing wrong. "
         "Everything is "
         "transposed and stretched alike. Where there are several seeds, the value is their mean, followed by the least "
-        "and the greatest; in brackets is the 95 % interval of the first seed, bootstrapped by song." + without,
+        "and the greatest; in brackets is the 95 % interval of the first seed, bootstrapped by song. A preset with a "
+        "number at its end has so many networks, whose log odds are averaged." + without,
         "",
-        "| scorer | seeds | " + " | ".join(TITLES.values()) + " |",
+        "| scorer and preset | seeds | " + " | ".join(TITLES.values()) + " |",
         "|---|---|" + "---|" * len(TITLES),
     ]
     for name, runs in results["scorers"].items():
@@ -367,15 +373,15 @@ def main() -> None:
     if arguments.write and path.exists():
         earlier = json.loads(path.read_text(encoding="utf-8"))
         refuse_other(path, earlier, about, about, "measure all of them again together: move networks.json away before")
-        require_every_seed(path, earlier["scorers"], Counter(one.variant for one in checkpoints))
+        require_every_seed(path, earlier["scorers"], Counter(map(named, checkpoints)))
     lookup = Lookup([store])
     runs: dict[str, list[Any]] = {}
     for path_, checkpoint in zip(arguments.checkpoints, checkpoints, strict=True):
         found = measured(judge_of(checkpoint, clips, lookup), asked, checkpoint.calibration or Calibration())
-        runs.setdefault(checkpoint.variant, []).append(
+        runs.setdefault(named(checkpoint), []).append(
             {"checkpoint": path_.name, "sha256": file_sha256(path_), **found}
         )
-        print(checkpoint.variant, {name: round(one["value"], 2) for name, one in found["metrics"].items()}, flush=True)
+        print(named(checkpoint), {name: round(one["value"], 2) for name, one in found["metrics"].items()}, flush=True)
     runs[RULE] = [measured(rule(clips, lookup), asked, None)]
     results = {
         **about,

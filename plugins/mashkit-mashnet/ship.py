@@ -9,6 +9,7 @@ records (data, training, calibration) and, where benchmarks/results has them, wh
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import re
 import shutil
@@ -62,7 +63,7 @@ def card(checkpoint: Checkpoint, path: Path) -> str:
     ]
     for run in runs:
         lines += [*_training(run), ""]
-    return "\n".join([*lines, *_measured(checkpoint.variant, path), "## Limits", "", *_limits(checkpoint, runs), ""])
+    return "\n".join([*lines, *_measured(path), "## Limits", "", *_limits(checkpoint, runs), ""])
 
 
 def _data(data: Mapping[str, Any]) -> list[str]:
@@ -115,12 +116,12 @@ def _residue(checkpoint: Checkpoint, data: Mapping[str, Any]) -> str:
     )
 
 
-def _measured(variant: str, path: Path) -> list[str]:
+def _measured(path: Path) -> list[str]:
     """Return what benchmarks/networks.py found of these weights, if it is there."""
     file = RESULTS / "networks.json"
     if not file.exists():
         return []
-    runs = json.loads(file.read_text(encoding="utf-8"))["scorers"].get(variant, [])
+    runs = itertools.chain.from_iterable(json.loads(file.read_text(encoding="utf-8"))["scorers"].values())
     own = next((run for run in runs if run.get("sha256") == sha256_of(path)), None)
     if own is None:
         return []

@@ -230,12 +230,12 @@ def test_seeds_that_are_kept_are_not_dropped(
     for path in (one, other, one):
         assert told(scripts, "networks", monkeypatch, capsys, *words, path)[0] == 0
     kept = json.loads(file.read_text())
-    assert {name: len(runs) for name, runs in kept["scorers"].items()} == {"intervalnet": 2, "f0chroma": 1}
-    for run in kept["scorers"]["intervalnet"]:
+    assert {name: len(runs) for name, runs in kept["scorers"].items()} == {"intervalnet compact": 2, "f0chroma": 1}
+    for run in kept["scorers"]["intervalnet compact"]:
         del run["sha256"]  # as in results of before
     file.write_text(json.dumps(kept))
     status, said = told(scripts, "networks", monkeypatch, capsys, *words, one)
-    assert (status, "intervalnet" in said) == (2, True)
+    assert (status, "2 seeds of intervalnet compact" in said) == (2, True)
     assert json.loads(file.read_text()) == kept
     assert told(scripts, "networks", monkeypatch, capsys, *words, one, other)[0] == 0
 
