@@ -378,9 +378,7 @@ def main() -> None:
     runs: dict[str, list[Any]] = {}
     for path_, checkpoint in zip(arguments.checkpoints, checkpoints, strict=True):
         found = measured(judge_of(checkpoint, clips, lookup), asked, checkpoint.calibration or Calibration())
-        runs.setdefault(named(checkpoint), []).append(
-            {"checkpoint": path_.name, "sha256": file_sha256(path_), **found}
-        )
+        runs.setdefault(named(checkpoint), []).append({"checkpoint": path_.name, "sha256": file_sha256(path_), **found})
         print(named(checkpoint), {name: round(one["value"], 2) for name, one in found["metrics"].items()}, flush=True)
     runs[RULE] = [measured(rule(clips, lookup), asked, None)]
     results = {
