@@ -56,9 +56,9 @@ def by_rater_slot(groups: npt.ArrayLike, values: npt.ArrayLike) -> Values:
 def full_slots(table: npt.ArrayLike) -> Values:
     """Return a table of :func:`by_rater_slot` without a missing value: some first columns, and the rows that have them.
 
-    Cronbach's alpha needs the same number of raters everywhere. Those of more raters than most would decide alone, if
-    all columns were taken: 2 of 200 samples with a fourth rater. So there are as many columns, two or more, as leave
-    the most values (ours); where all groups have the same number of raters, that is the whole table.
+    Cronbach's alpha needs the same number of raters for each group. With all columns, only the few groups with the
+    most raters would be left, such as 2 of 200 samples with a fourth rater. So the number of columns, two or more, is
+    the one that keeps the most values (ours). If all groups have the same number of raters, the whole table is kept.
     """
     values = np.asarray(table, np.float64)
     full = np.logical_and.accumulate(np.isfinite(values), axis=1)

@@ -1,7 +1,7 @@
 """All results of a listening test: the paper's Tables 2 to 4 and Figure 4, and what a careful lab adds.
 
-The report, the power analysis and the check of false positives all call :func:`findings`, so that what is checked is
-what is reported.
+The report, the power analysis and the check of false positives all call :func:`findings`, so that all three use the
+same tests.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ TESTS: Mapping[str, Procedure] = {
 
 @attrs.frozen(kw_only=True)
 class Finding:
-    """What one test says.
+    """The result of one test.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ class Finding:
 
     @property
     def p_reported(self) -> float | None:
-        """The p-value by which the report judges: corrected, but of the paper's own tests not, as in the paper."""
+        """The p-value in the report: ``p`` for the paper's own tests, as in the paper, and ``p_holm`` for ours."""
         return self.p if TESTS[self.test].whose == "paper" else self.p_holm
 
 
@@ -176,7 +176,7 @@ def analyse(data: Answered) -> Results:
 def findings(
     data: Answered, table: pd.DataFrame, *, questions: Sequence[str] = QUESTIONS, effects: bool = True
 ) -> list[Finding]:
-    """Return what every test says that fits the study's task.
+    """Return the results of all tests for the study's task.
 
     Parameters
     ----------

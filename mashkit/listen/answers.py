@@ -25,11 +25,11 @@ from mashkit.paths import path_text
 
 DATABASE = "answers.sqlite"
 LONGEST_S = 24 * 3600.0
-"""A longer time of a page is a wrong clock (ours)."""
+"""Longest time on a page, seconds; a longer time comes from a wrong clock (ours)."""
 PLAYBACK_BYTES = 16_384
 """Longest log of the playback of a page, in bytes (ours): some hundred switches."""
 PLAYED_SLACK_S = 0.5
-"""What may lack of the seconds to be heard, because browsers report times of playback in steps (ours)."""
+"""Seconds by which the playback time may be too short, because browsers report it in steps (ours)."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -254,7 +254,7 @@ class Store:
                 "next_samples": self._next_samples(steps[place + 1 :], done),
                 "draft": json.loads(draft[0]) if draft else {},
             }
-        # Pages of a rater that a rule leaves out are given to others, so it is found out as soon as they have finished.
+        # The rules are applied at once, because the pages of a rater who is left out are given to other raters.
         self._db.execute(
             "UPDATE raters SET stage = 'done', left_out = ? WHERE id = ?", (self._is_left_out(rater), rater)
         )
@@ -292,7 +292,7 @@ class Store:
         return passed
 
     def draft(self, rater: str, page: str, given: Any) -> None:
-        """Keep what a rater has chosen so far on a page; later than its submission, nothing is kept."""
+        """Save what a rater has chosen so far on a page; after the page is submitted, nothing is saved."""
         self._require_step(rater, page)
         text = json.dumps(given)
         if not isinstance(given, dict) or len(text) > PLAYBACK_BYTES:
@@ -335,7 +335,7 @@ class Store:
         ).fetchone()
         active = _seconds(given.get("seconds"))
         elapsed = self._now() - (self._now() if shown is None else shown)
-        # A clock that was set back, or far forward, says nothing about the time on the page; the browser's goes on.
+        # The browser's time is used if the clock of this machine was set back, or far forward.
         seconds = elapsed if 0 < elapsed <= LONGEST_S else active
         self._db.execute(
             "INSERT INTO submissions VALUES (?, ?, ?, ?, ?, ?, ?, 0)",
@@ -369,8 +369,8 @@ class Store:
         """Return page → number of raters who have answered it or are about to.
 
         Raters who are left out of the results do not count, because the page still needs their ratings from others.
-        Who has been away for too long is judged as one who has finished: a rule may leave them out, most often because
-        they have answered too few pages. Else they count for the pages that they have answered.
+        The rules are also applied to raters who have been away for too long. Most often they are left out, because they
+        have answered too few pages. Otherwise they count for the pages that they have answered.
         """
         old = self._now() - 3600 * self.study.protocol.hold_hours
         rows = self._db.execute(
@@ -391,7 +391,7 @@ class Store:
         ).fetchall()
         found = set()
         for rater, pages in rows:
-            # Kept, because many raters may join at once, and nobody's answers change without another page.
+            # Cached until the rater answers another page, because many raters may join at once.
             if self._judged.get(rater, (0, False))[0] != pages:
                 self._judged[rater] = pages, self._is_left_out(rater)
             if self._judged[rater][1]:
@@ -478,7 +478,7 @@ class Store:
         return "control" if self.study.is_negative(page) else "results"
 
     def checkpoint(self) -> None:
-        """Write all that was committed to the database's file, so that what was deleted is in no file any more.
+        """Move all committed changes into the database's file, so that no file contains deleted data any more.
 
         Any thread may do this: it has a connection of its own.
         """
@@ -541,7 +541,7 @@ class Store:
         return True
 
     def _possible(self) -> dict[str, int]:
-        """Return rater → number of pages of results that are not passed over, for raters of whom one is."""
+        """Return rater → number of playable pages of results, for raters with a page that could not be played."""
         rows = self._db.execute(
             "SELECT s.rater, s.page, coalesce(d.broken, 0) FROM sequences s "
             "LEFT JOIN submissions d ON d.rater = s.rater AND d.page = s.page "

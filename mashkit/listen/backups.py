@@ -62,7 +62,7 @@ class _Content:
             )
 
     def lacks(self, other: _Content) -> int:
-        """Return of how many raters the other has more; whoever has withdrawn here may be forgotten."""
+        """Return how many raters have answers in the other but not here; those who withdrew here do not count."""
         withdrawn = {rater for link, rater in other.links.items() if link in self.withdrawn}
         more = (other.raters - self.raters) | {rater for rater, _ in other.pages - self.pages}
         return len(more - withdrawn)

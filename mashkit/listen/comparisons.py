@@ -1,4 +1,4 @@
-"""Tests and effect sizes for two systems, and for all at once: the paper's, and those that see what depends on what.
+"""Tests and effect sizes for two systems, and for all at once: the paper's, and tests for dependent ratings (ours).
 
 The paper's tests take each clip's median as an observation of its own. Ratings of one rater are alike, though, and so
 are ratings of one song. :func:`clustered` takes both into account; :func:`mashkit.bench.statistics.signed_rank` and

@@ -58,9 +58,9 @@ class Layout:
         return made
 
     def sample(self, candidate: Candidate, system: str, *, group: str = "", rank: int = 0) -> str:
-        """Add a sample and return its id. An original, and a control, is one sample on all pages of its vocal.
+        """Add a sample and return its id; a candidate without a rank is added only once for each system and group.
 
-        So is a sound of one's own without a rank, on all pages for which its group is the same.
+        So an original, or a control, is the same sample on all pages of its vocal.
         """
         if rank == 0 and (known := self._anchors.get((system, group, candidate))):
             return known

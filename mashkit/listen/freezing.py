@@ -435,7 +435,7 @@ class _Making:
         problems = list(study.problems())
         if problems:
             raise StudyError(f"this makes no study: {'; '.join(problems)}", "give other songs or numbers")
-        # The hash of what JSON holds: numbers and texts that change in it would make another hash when it is read.
+        # The study is read from its own JSON, because its hash must be the same when the file is read later.
         study = Study.from_dict(json.loads(json.dumps(study.to_dict())))
         self.sounds.__exit__()
         write(study, self._part)
@@ -589,7 +589,7 @@ class _Choice:
         return {key: {"id": key, **self._mashups[key].plan.to_dict()} for key in chosen}
 
     def starts(self) -> dict[str, float]:
-        """Return, for each chosen sound, the seconds to leave out so that all of a vocal begin at one moment of it.
+        """Return the seconds to cut from each chosen sound, so that all sounds of a vocal begin at one moment of it.
 
         Two samples of a page then have the same moment of the vocal at the same position. A vocal that is not played at
         its own speed has no such moment, so nothing is left out.

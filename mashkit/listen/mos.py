@@ -12,8 +12,6 @@ from mashkit.bench.statistics import Interval, interval, ratio, value_of
 from mashkit.listen.records import HIGHEST, LOWEST, QUESTIONS
 from mashkit.listen.study import GROUPS, ORIGINAL, UNMATCHED
 
-"""Values of ``Sample.group``, in the order of the results."""
-
 
 @attrs.frozen
 class Score:

@@ -418,7 +418,7 @@ class _Served:
         if until is not None and until.isdigit() and time.time() < int(until):
             return
         if bearer:
-            # Nobody who has guessed too often learns whether a guess is right.
+            # After too many wrong tokens, a right token is refused too, so that tokens cannot be guessed.
             self._logins.require(_address(request))
         if not bearer or not hmac.compare_digest(bearer, self._options.admin_token.encode()):
             if bearer:

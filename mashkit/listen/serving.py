@@ -48,7 +48,7 @@ def serve(
     admin_token : str
         Needed if other machines can reach the server, at ``host`` or by ``public_url``.
     public_url : str
-        Beginning of the links, if raters reach the server by another name; it is then asked by no third one.
+        Beginning of the links, if raters reach the server by another name; requests to any third name are refused.
     links : int
         Number of personal links to make.
     days : float

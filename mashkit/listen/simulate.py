@@ -128,9 +128,10 @@ def parse_effects(texts: Sequence[str], systems: Sequence[str]) -> dict[Effect, 
 
 
 def _effect(text: str, systems: Sequence[str]) -> Effect:
-    """Return system, group and question of a text. A system's name may have slashes and colons, as "cached:amu" has.
+    """Return system, group and question of a text.
 
-    So a text is of the longest name of a system that leaves a group, a question, both or nothing.
+    The longest name of a system with which the text begins is taken, because names such as "cached:amu" contain colons,
+    and names may also contain slashes. After it, only a group, a question, both or nothing may follow.
     """
     rest = r"(?:/(top|bottom))?(?::([a-z]+))?"
     for system in sorted(systems, key=len, reverse=True):
@@ -207,7 +208,7 @@ def design(
     layout.with_repeats()
     last = vocals[-CONTROLS[kind] :]
     designs.controls(layout, kind, _unmatched(last), {one.vocal: one for one in last})
-    layout.with_repeats()  # of the controls; a seed makes the same studies of ratings as before there were any
+    layout.with_repeats()  # again, for the controls; they come last, so that other pages are drawn without them
     protocol = Protocol(
         raters_per_page=raters_per_page, negatives_per_rater=CONTROLS[kind], headphones=False, level=False
     )

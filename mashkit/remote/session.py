@@ -167,7 +167,7 @@ class Session:
         return _opened, (self.kind, self.name, asked)
 
     def _forked(self) -> None:
-        """Leave the worker, and a lock that perhaps a thread holds which exists only there, to the forked process."""
+        """Drop the parent's worker in a forked process; the lock is new, because a parent's thread may hold the old."""
         self._lock = threading.RLock()
         worker, self._worker = self._worker, None
         if worker is not None:

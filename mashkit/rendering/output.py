@@ -53,7 +53,7 @@ def key_distance(layer: Layer, clip: Clip, seed: Clip, sung: float = 0.0) -> flo
 
 
 def remarks(mashup: Mashup) -> list[str]:
-    """Return what is odd about the sound of a mashup: an edited plan can ask for what nobody wants to hear.
+    """Return warnings about the sound of a mashup, because an edited plan may sound wrong.
 
     That is a layer that is silent all the time, a plan that is longer than its layers, and a mix that is lowered by
     more than :data:`LOWERED_DB`.

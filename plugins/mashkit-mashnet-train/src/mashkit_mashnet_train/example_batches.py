@@ -33,8 +33,7 @@ GROUPS = 12
 """Vocals in a batch; each has an original, and an unmatched and, if these count, a matched mashup, as far as the store
 has them. Validation batches are as long as batches of this number of vocals, for any number in training."""
 DRAWS_VERSION = 2
-"""Version of how batches are drawn; it is part of the fingerprint of the data. In version 1, vocals without an original
-were drawn too, and of a small store fewer than its share says."""
+"""Version of how batches are drawn; it is part of the fingerprint of the data."""
 VALIDATED = 600
 """Largest number of validation examples."""
 
@@ -42,8 +41,8 @@ VALIDATED = 600
 class ExampleBatches:
     """Examples of stores as batches; see :class:`mashkit_mashnet_train.batches.TrainingData`.
 
-    All sounds of a training example are transposed and played faster or slower together. That changes nothing about
-    whether they fit, and a network does not learn the few songs of a store by heart.
+    All sounds of a training example are transposed and played faster or slower together. This does not change whether
+    they fit, and it reduces overfitting to the few songs of a store.
 
     Parameters
     ----------

@@ -42,13 +42,7 @@ RULES = attrs.evolve(PaperGenerator().rules, fifths=False)
 """Rules by which other songs' stems are drawn: those of the paper's generator, but a key a fifth away is not a
 negative, because it shares six of seven notes (docs/paper.md, row 12)."""
 RULES_VERSION = 6
-"""Version of the rules, part of the fingerprint of the data, so that no run is resumed under other rules. Version 1 had
-rules of its own: a tempo more than 4 % off as a logarithm and between half and double tempo was unmatched, and the
-delayed stem was never the vocal. In version 2, a stem that is faster than the vocal was unmatched only from 4.2 %
-on; in version 3, faster and slower stems are unmatched from 4 % on. From version 4 on, residue is of another song;
-before, it could be of any clip. From version 5 on, all layers of an example are of one store. From version 6 on, all
-layers cover their whole excerpt: before, those in another tempo often began or ended in the silence outside of their
-clips, and originals never did, so that silence told bad from good."""
+"""Version of the rules, part of the fingerprint of the data, so that no run is resumed under other rules."""
 SHIFTS = (-2, 3)
 """Range of the transposition of all layers of a controlled example, semitones; the upper end is excluded."""
 SPEEDS = (0.9, 1.1)

@@ -237,7 +237,7 @@ def contrasts(found: Sequence[Member], random: Random) -> list[Contrast]:
 
     An early layer may be early by whole beats too, up to :data:`mashkit.conditions.MAX_OFFSET_S`, by which the paper
     offsets a stem (docs/paper.md, row 14). No layer is late, because a late one begins before its excerpt, where its
-    clip may be silent: the silence would tell.
+    clip may be silent, and a network could recognise the example by this silence.
 
     Parameters
     ----------

@@ -28,7 +28,7 @@ REPORT = "report.json"
 
 
 def _number(*, least: float = -math.inf, above: float = -math.inf, below: float = math.inf) -> Callable[[str], float]:
-    """Return what reads a number within bounds (argparse's ``type``), so that an error names the option."""
+    """Return a function that reads a number within bounds (argparse's ``type``); argparse adds the option to errors."""
     bounds = [f"{name} {value:g}" for name, value in (("from", least), ("above", above), ("below", below))
               if math.isfinite(value)]  # fmt: skip
 
@@ -98,17 +98,15 @@ def _configure(made: argparse.ArgumentParser) -> None:
         help="of a pairwise ranking loss; default: %(default)s",
     )
     made.add_argument(
-        "--validate-every", type=positive, default=200, metavar="N", help="steps between looks; default: %(default)s"
+        "--validate-every", type=positive, default=200, metavar="N", help="steps per validation; default: %(default)s"
     )
-    made.add_argument(
-        "--patience", type=positive, metavar="N", help="stop after N looks at the validation songs without a better one"
-    )
+    made.add_argument("--patience", type=positive, metavar="N", help="stop after N validations without a new best")
     made.add_argument(
         "--precision", choices=("auto", "32-true", "16-mixed", "bf16-mixed"), default="auto",
         help="of the arithmetic; auto tries what is faster on this processor; default: %(default)s",
     )  # fmt: skip
     made.add_argument(
-        "--channels-last", action="store_true", help="order images so in memory; auto finds out if it is faster"
+        "--channels-last", action="store_true", help="memory format channels_last; precision auto tries both formats"
     )
     made.add_argument("--device", default="auto", help="auto, cpu, cuda or mps; default: %(default)s")
     made.add_argument("--devices", type=positive, default=1, metavar="N", help="how many of it; default: %(default)s")
@@ -121,7 +119,7 @@ def _configure(made: argparse.ArgumentParser) -> None:
         type=_number(above=0),
         default=60.0,
         metavar="SECONDS",
-        help="what a kill can cost; default: %(default)s",
+        help="longest time between saves, which is lost if the run is killed; default: %(default)s",
     )
 
 
@@ -367,7 +365,7 @@ def finish(
 
 def _print(told: Mapping[str, Any]) -> None:
     best, after = told["best"], told["calibration"]["after"]
-    stopped = {"steps": "all its steps", "patience": "no better look for a while"}[told["stopped"]]
+    stopped = {"steps": "all its steps", "patience": "no new best for a while"}[told["stopped"]]
     variant = told["config"]["variant"]
     bound = f"  {told['calibration']['bound']}\n" if "bound" in told["calibration"] else ""
     print(

@@ -282,7 +282,7 @@ def train(
 
 
 def _go_on(folder: Path, options: Mapping[str, Any]) -> None:
-    """Write the run's options; refuse others than it was begun with, because what is trained already has those."""
+    """Write the run's options; raise UsageError if they differ from the options with which the run was begun."""
     path = folder / OPTIONS
     begun = {}
     if path.exists() and any((folder / name).exists() for name in ("state.pt", "base.safetensors")):

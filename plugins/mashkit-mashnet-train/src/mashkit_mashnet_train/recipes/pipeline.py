@@ -1,8 +1,8 @@
-"""The recipe "pipeline": what the paper's networks learnt from, made as the paper made it.
+"""The recipe "pipeline": training examples like those of the paper, made in the same way.
 
 Songs are mixed down, separated and analysed; the generator `paper` plans originals, matched and unmatched mashups; the
 stretcher plays them; and a network gets the spectra of the three layers and of the mix. Originals are not stretched, so
-a network can win by hearing the stretcher, as it could in the paper (protocol ``paper``).
+a network can recognise them by the lack of stretching artefacts, as in the paper (protocol ``paper``).
 """
 
 from __future__ import annotations

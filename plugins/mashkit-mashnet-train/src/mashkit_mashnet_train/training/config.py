@@ -127,7 +127,7 @@ class TrainingConfig:
         if not 0 <= self.average < 1:
             raise UsageError(f"average is {self.average!r}", "give a decay from 0 to below 1, such as 0.99")
         if self.precision == "16-mixed" and self.device == "cpu":
-            raise UsageError("precision 16-mixed on a CPU, which float16 has no autocast on", "give bf16-mixed")
+            raise UsageError("precision 16-mixed on a CPU, where it is not available", "give bf16-mixed")
 
     @property
     def objective(self) -> Objective:
