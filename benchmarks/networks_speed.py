@@ -414,8 +414,8 @@ def table(result: dict[str, Any]) -> str:
         f"Ratio: {found['ratio']:.1f}, median of {result['runs']} runs of both in turn; the scores are the same to the "
         "bit.",
         "",
-        f"`intervalnet` as it ships, which renders nothing: {result['intervalnet']['cached_ms']:.1f} ms for a mashup of "
-        f"{result['intervalnet']['seconds']:.0f} s with its three parts, its stems measured before. The candidates: "
+        f"`intervalnet` as it ships, which renders nothing: {result['intervalnet']['cached_ms']:.1f} ms for a mashup "
+        f"of {result['intervalnet']['seconds']:.0f} s with its three parts, its stems measured before. The candidates: "
         f"{result['intervalnet']['layer by layer']:.2f} s in one call, "
         f"{result['intervalnet']['independent']:.2f} s one by one, measuring every stem anew; ratio "
         f"{result['intervalnet']['ratio']:.1f}.",
