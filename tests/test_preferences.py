@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 import studies
 from mashkit.cli import main
 from mashkit.errors import OutputError, UsageError
-from mashkit.listen.choices import ASPECT, preferences
+from mashkit.listen.choices import preferences
 from mashkit.listen.data import Answered, ListeningDataError, write_data
-from mashkit.listen.records import PREFERRED, Answer, PageKind
+from mashkit.listen.records import OVERALL, PREFERRED, Answer, PageKind
 from mashkit.listen.simulate import TASKS, World, design, simulate
 from mashkit.listen.study import ORIGINAL, UNMATCHED, Study, StudyError, load, read, write
 from mashkit.preferences import Preference, PreferenceError, read_preferences, write_preferences
@@ -158,7 +158,7 @@ def test_each_answer_of_a_kept_rater_to_a_page_of_results_is_a_preference(answer
     study = answered.study
     values: dict[tuple[str, str], dict[str, int]] = {}
     for answer in answered.answers:
-        if answer.question in (ASPECT, PREFERRED):
+        if answer.question in (OVERALL, PREFERRED):
             values.setdefault((answer.rater, answer.page), {})[answer.sample] = answer.value
     due = []
     for (rater, page), of in values.items():
@@ -238,7 +238,7 @@ def test_listen_export_writes_them(answered: Answered, tmp_path: Path, capsys: p
 
 def ties(study: Study, rater: str, values: Sequence[int]) -> list[Answer]:
     return [
-        Answer(rater=rater, page=page.id, sample=sample, question=ASPECT, value=value)
+        Answer(rater=rater, page=page.id, sample=sample, question=OVERALL, value=value)
         for page in study.results for sample, value in zip(page.samples, values, strict=True)
     ]  # fmt: skip
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, TypeAlias
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-Values: TypeAlias = npt.NDArray[np.float64]
+from mashkit.bench.statistics import Values
 
 
 def cronbach(scores: npt.ArrayLike) -> float:

@@ -30,11 +30,9 @@ from mashkit.listen.comparisons import (
 from mashkit.listen.data import Answered
 from mashkit.listen.mos import Score, opinion_scores
 from mashkit.listen.preferences import bradley_terry
-from mashkit.listen.records import PREFERRED, QUESTIONS
+from mashkit.listen.records import BOTTOM, PREFERRED, QUESTIONS, TOP
 from mashkit.listen.study import ORIGINAL
 from mashkit.listen.table import clips, comparisons, kept, long_table, ratings
-
-TOP, BOTTOM = "top", "bottom"
 
 
 @attrs.frozen

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from mashkit.listen.data import Answered, ListeningDataError
-from mashkit.listen.records import PREFERRED
+from mashkit.listen.records import OVERALL, PREFERRED
 from mashkit.preferences import LISTEN, Preference
 from mashkit.types import MashupPlan
-
-ASPECT = "overall"
-"""The question of a page of ratings whose difference is a preference; the paper's tests use it first."""
 
 
 def preferences(data: Answered) -> list[Preference]:
@@ -34,7 +31,7 @@ def preferences(data: Answered) -> list[Preference]:
     results = {page.id: page for page in study.results}
     given: dict[tuple[str, str], dict[str, int]] = {}
     for one in data.answers:
-        if one.page in results and one.question in (ASPECT, PREFERRED) and not data.exclusions.get(one.rater):
+        if one.page in results and one.question in (OVERALL, PREFERRED) and not data.exclusions.get(one.rater):
             given.setdefault((one.rater, one.page), {})[one.sample] = one.value
     found = []
     for (rater, page), values in sorted(given.items()):

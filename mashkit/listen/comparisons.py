@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import attrs
 import numpy as np
 import numpy.typing as npt
 
-from mashkit.bench.statistics import EFFECT, LEVEL, Interval, interval, pair_ratio, ratio, value_of
-
-Values: TypeAlias = npt.NDArray[np.float64]
+from mashkit.bench.statistics import EFFECT, LEVEL, Interval, Values, interval, pair_ratio, ratio, value_of
 
 
 @attrs.frozen

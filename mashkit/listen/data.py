@@ -13,14 +13,13 @@ from mashkit.arguments import named_json
 from mashkit.atomicfile import write_text
 from mashkit.errors import MashkitError, UsageError, suggestion
 from mashkit.listen.exclusions import exclusions
-from mashkit.listen.records import HIGHEST, LOWEST, QUESTIONS, Answer, PageKind, to_dict
+from mashkit.listen.records import HIGHEST, LOWEST, QUESTIONS, RESULTS, Answer, PageKind, to_dict
 from mashkit.listen.study import CHECK, ORIGINAL, UNMATCHED, Study, StudyError, read
 from mashkit.paths import path_text
 from mashkit.types.mappings import as_tuple
 
 FORMAT = 1
 KIND = "mashkit listening data"
-RESULTS = (PageKind.RATING, PageKind.PREFERENCE)
 
 
 class ListeningDataError(MashkitError):

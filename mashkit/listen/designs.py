@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
-from mashkit.listen.records import Page, PageKind, Sample
+from mashkit.listen.records import BOTTOM, RESULTS, TOP, Page, PageKind, Sample
 from mashkit.listen.study import ORIGINAL, UNMATCHED, StudyError
 
 
@@ -85,7 +85,7 @@ class Layout:
     def with_repeats(self) -> None:
         """Add, for each page of results or controls that has none yet, the page that shows it again."""
         known = {one.repeats for one in self.pages}
-        for page in [one for one in self.pages if one.kind in (PageKind.RATING, PageKind.PREFERENCE)]:
+        for page in [one for one in self.pages if one.kind in RESULTS]:
             if not page.repeats and page.id not in known:
                 self.page(page.kind, page.samples, repeats=page.id)
 
@@ -120,7 +120,7 @@ def generation(
                 f"{system} has {len(ranking)} candidates for a top {each} and a bottom {each}",
                 f"draw {2 * each} or more (--count), or keep fewer (--each)",
             )
-        ends = [("top", range(each)), ("bottom", range(len(ranking) - each, len(ranking)))]
+        ends = [(TOP, range(each)), (BOTTOM, range(len(ranking) - each, len(ranking)))]
         for group, places in ends:
             for place in places:
                 candidate = ranking[place]

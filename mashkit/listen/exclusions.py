@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Iterator, Mapping
 
-from mashkit.listen.records import HEARD, PREFERRED, Answer
+from mashkit.listen.records import HEARD, OVERALL, PREFERRED, Answer
 from mashkit.listen.study import ORIGINAL, UNMATCHED, Study
 
 
@@ -79,6 +79,6 @@ def _better(study: Study, values: Mapping[tuple[str, str], int]) -> float:
     overall = [
         signs[study.sample[sample].system] * value
         for (sample, question), value in values.items()
-        if question in ("overall", PREFERRED)
+        if question in (OVERALL, PREFERRED)
     ]
     return float(sum(overall))

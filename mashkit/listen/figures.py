@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 
 from mashkit.bench.charts import PALETTE
 from mashkit.listen.mos import Score
-from mashkit.listen.records import HIGHEST, LOWEST, QUESTIONS
+from mashkit.listen.records import BOTTOM, HIGHEST, LOWEST, QUESTIONS, TOP
 from mashkit.listen.study import ORIGINAL
 from mashkit.pages import text
 
-WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 760, 220, 34, 26, 24
+WIDTH, HEIGHT, LEFT, ABOVE, BELOW = 760, 220, 34, 26, 24
 """Size of a panel and its margins, pixels."""
 GREY = "#7a7a7a"
 """Colour of the original, which is no system; the systems have those of :data:`mashkit.bench.charts.PALETTE`."""
@@ -36,14 +36,12 @@ def figure4(scores: Sequence[Score], *, simulated: bool) -> str:
     systems = list(dict.fromkeys(score.system for score in scores))
     palette = iter(PALETTE * (len(systems) // len(PALETTE) + 1))
     colours = {name: GREY if name == ORIGINAL else next(palette) for name in systems}
-    grouped = any(score.group == "bottom" for score in scores)
+    grouped = any(score.group == BOTTOM for score in scores)
     panels = [
-        ("Mean opinion score" + (", top" if grouped else ""), [[name, "top" if grouped else ""] for name in systems])
+        ("Mean opinion score" + (", top" if grouped else ""), [[name, TOP if grouped else ""] for name in systems])
     ]
     if grouped:
-        panels.append(
-            ("Top (lighter) and bottom (darker)", [[name, end] for name in systems for end in ("top", "bottom")])
-        )
+        panels.append(("Top (lighter) and bottom (darker)", [[name, end] for name in systems for end in (TOP, BOTTOM)]))
     columns = _columns(systems)
     begin = 8 + 18 * -(-len(systems) // columns)
     whole = begin + HEIGHT * len(panels)
@@ -83,7 +81,7 @@ def _panel(
 ) -> str:
     known = {(score.system, score.group, score.question): score for score in scores}
     asked = [name for name in QUESTIONS if any(score.question == name for score in scores)]
-    low, high = top + HEIGHT - BOTTOM, top + TOP
+    low, high = top + HEIGHT - BELOW, top + ABOVE
     parts = [f'<text x="{LEFT}" y="{top + 14}" font-weight="bold">{title}</text>']
 
     def height(value: float) -> float:
@@ -104,7 +102,7 @@ def _panel(
         for place, (system, group) in enumerate(bars):
             score = known.get((system, group, question))
             if score is not None:
-                light = any(end == "bottom" for _, end in bars) and group == "top"
+                light = any(end == BOTTOM for _, end in bars) and group == TOP
                 parts.append(_bar(score, begin + place * thick, thick, colours[system], height, light=light))
     return "".join(parts)
 

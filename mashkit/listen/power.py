@@ -12,9 +12,9 @@ import pandas as pd
 
 from mashkit.bench.statistics import Interval
 from mashkit.errors import UsageError
-from mashkit.listen.analysis import TESTS, TOP, Finding, findings
+from mashkit.listen.analysis import TESTS, Finding, findings
 from mashkit.listen.data import Answered
-from mashkit.listen.records import PREFERRED
+from mashkit.listen.records import OVERALL, PREFERRED, TOP
 from mashkit.listen.simulate import Effect, World, simulate
 from mashkit.listen.study import Study
 from mashkit.listen.table import kept, long_table
@@ -157,9 +157,9 @@ def _judged(data: Answered, table: pd.DataFrame, *, reported: bool) -> Iterator[
     if reported:
         # All questions, because the report corrects over all.
         every = findings(data, table, effects=False)
-        yield from ((one, one.p_reported) for one in every if one.question in ("overall", PREFERRED))
+        yield from ((one, one.p_reported) for one in every if one.question in (OVERALL, PREFERRED))
         return
-    every = findings(data, table, questions=("overall",), effects=False)
+    every = findings(data, table, questions=(OVERALL,), effects=False)
     # Of one question alone, the correction over the whole table is that over its pairs.
     yield from ((one, one.p_holm if one.test == "post-hoc" else one.p) for one in every)
 

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import attrs
 import numpy as np
 import numpy.typing as npt
 
-from mashkit.bench.statistics import LEVEL, Interval
+from mashkit.bench.statistics import LEVEL, Interval, Values
 from mashkit.errors import UsageError
 from mashkit.listen.comparisons import Estimate, clustered, variance_of
-
-Values: TypeAlias = npt.NDArray[np.float64]
 
 STEPS = 200
 """Largest number of steps of the fit; ten are enough wherever systems win and lose."""

@@ -10,7 +10,9 @@ import attrs
 
 from mashkit.types.mappings import as_tuple
 
-QUESTIONS = ("harmony", "rhythm", "timbre", "innovation", "overall")
+OVERALL = "overall"
+"""The aspect that the tests and the preferences use first: how good a mashup is as a whole."""
+QUESTIONS = ("harmony", "rhythm", "timbre", "innovation", OVERALL)
 """The five aspects that a rater judges (paper, "Questionnaire"), each from 1 to 5."""
 LOWEST, HIGHEST = 1, 5
 """Awful to excellent (paper, "Questionnaire")."""
@@ -18,6 +20,8 @@ HEARD = "heard"
 """The question whether the rater has heard the vocal melody before (paper, "Questionnaire"): 0 or 1, once a page."""
 PREFERRED = "preferred"
 """The question of a preference page, for each sample: 1 if the rater prefers it, 0 if not, and 0 for both in a tie."""
+TOP, BOTTOM = "top", "bottom"
+"""The groups of a system's samples in task "generation": the ends of its ranking."""
 
 
 class PageKind(enum.StrEnum):
@@ -28,6 +32,10 @@ class PageKind(enum.StrEnum):
     LEVEL = "level"
     RATING = "rating"
     PREFERENCE = "preference"
+
+
+RESULTS = (PageKind.RATING, PageKind.PREFERENCE)
+"""The kinds of pages whose answers are results."""
 
 
 @attrs.frozen(kw_only=True)
@@ -120,6 +128,6 @@ class Answer:
 def to_dict(record: Sample | Page | Answer) -> dict[str, Any]:
     """Return plain data for JSON; the classes are made from it by their keyword arguments."""
     data: Mapping[str, Any] = attrs.asdict(record)
-    # Studies frozen before plans were kept have no such entry, and their hashes must stay what they were.
+    # Without an empty plan, because samples of studies of format 1 have no such entry, and it would change their hash.
     kept = {name: value for name, value in data.items() if name != "plan" or value}
     return {name: list(value) if isinstance(value, tuple) else value for name, value in kept.items()}

@@ -14,18 +14,30 @@ from typing import Any, TypeAlias
 
 import attrs
 import numpy as np
-import numpy.typing as npt
 
+from mashkit.bench.statistics import Values
 from mashkit.errors import UsageError, suggestion
 from mashkit.listen import designs, sequences
 from mashkit.listen.data import Answered
 from mashkit.listen.designs import Candidate, Layout
 from mashkit.listen.exclusions import exclusions
-from mashkit.listen.records import HEARD, HIGHEST, LOWEST, PREFERRED, QUESTIONS, Answer, Page, PageKind, Sample
+from mashkit.listen.records import (
+    BOTTOM,
+    HEARD,
+    HIGHEST,
+    LOWEST,
+    OVERALL,
+    PREFERRED,
+    QUESTIONS,
+    TOP,
+    Answer,
+    Page,
+    PageKind,
+    Sample,
+)
 from mashkit.listen.sequences import Step
 from mashkit.listen.study import CONTROLS, ORIGINAL, UNMATCHED, Protocol, Rules, Study
 
-Values: TypeAlias = npt.NDArray[np.float64]
 Effect: TypeAlias = tuple[str, str, str]
 """Of what an effect is: system, group ("top" or "bottom") and question; an empty group or question is any."""
 
@@ -133,7 +145,7 @@ def _effect(text: str, systems: Sequence[str]) -> Effect:
     The longest name of a system with which the text begins is taken, because names such as "cached:amu" contain colons,
     and names may also contain slashes. After it, only a group, a question, both or nothing may follow.
     """
-    rest = r"(?:/(top|bottom))?(?::([a-z]+))?"
+    rest = rf"(?:/({TOP}|{BOTTOM}))?(?::([a-z]+))?"
     for system in sorted(systems, key=len, reverse=True):
         if match := re.fullmatch(re.escape(system) + rest, text):
             return system, match[1] or "", match[2] or ""
@@ -155,7 +167,6 @@ def design(
     systems: Sequence[str] = PAPER_SYSTEMS,
     size: int | None = None,
     raters: int | None = None,
-    raters_per_page: int = 3,
     songs: int | None = None,
     seed: int = 0,
 ) -> Study:
@@ -169,7 +180,6 @@ def design(
         Generation: mashups at each end of a ranking. Else: query vocals. By default as in the paper.
     raters : int, optional
         They share the pages evenly; by default as many as in the paper.
-    raters_per_page : int
     songs : int, optional
         Generation: number of songs from which each system's top, and each bottom, takes its vocals; by default the 912
         songs of the paper.
@@ -186,35 +196,25 @@ def design(
         raise UsageError(
             f"{len(systems)} systems, {len(set(systems))} of them different", "name two or more, each once"
         )
+    kind = PageKind.PREFERENCE if task == "preference" else PageKind.RATING
+    protocol = Protocol(negatives_per_rater=CONTROLS[kind], headphones=False, level=False)
+    each = protocol.raters_per_page
     count = PAPER_RATERS[task] if raters is None else raters
-    if count < raters_per_page or raters_per_page < 1:
-        raise UsageError(f"{count} raters, and {raters_per_page} for each page", "give at least as many raters")
+    if count < each:
+        raise UsageError(f"{count} raters, and {each} for each page", "give at least as many raters")
     chance = random.Random(seed)  # noqa: S311 — a draw that can be repeated, no secret
     layout = Layout(chance)
     number = PAPER_SIZE[task] if size is None else size
-    kind = PageKind.PREFERENCE if task == "preference" else PageKind.RATING
-    vocals = [Candidate(sound=f"original-{index}", vocal=f"vocal-{index}", song=f"song-{index}")
-              for index in range(number + CONTROLS[kind])]  # fmt: skip
     if task == "generation":
-        vocals = _generation(layout, systems, number, songs, chance)
+        spare = _generation(layout, systems, number, songs, chance)
     else:
-        best = {one.vocal: {system: attrs.evolve(one, sound=f"{system}-{one.vocal}") for system in systems}
-                for one in vocals[:number]}  # fmt: skip
-        if task == "preference":
-            designs.preference(layout, best)
-        else:
-            originals = {one.vocal: one for one in vocals}
-            designs.retrieval(layout, best, originals, _unmatched(vocals))
+        spare = _queries(layout, systems, number, kind)
     layout.with_repeats()
-    last = vocals[-CONTROLS[kind] :]
-    designs.controls(layout, kind, _unmatched(last), {one.vocal: one for one in last})
+    designs.controls(layout, kind, _unmatched(spare), {one.vocal: one for one in spare})
     layout.with_repeats()  # again, for the controls; they come last, so that other pages are drawn without them
-    protocol = Protocol(
-        raters_per_page=raters_per_page, negatives_per_rater=CONTROLS[kind], headphones=False, level=False
-    )
     study = Study(title=f"Simulated {task} test", task=task, seed=seed, protocol=protocol, samples=layout.samples,
                   pages=layout.pages)  # fmt: skip
-    pages = -(-len(study.results) * raters_per_page // count)
+    pages = -(-len(study.results) * each // count)
     return attrs.evolve(
         study,
         protocol=attrs.evolve(protocol, pages_per_rater=pages),
@@ -225,12 +225,12 @@ def design(
 def _generation(
     layout: Layout, systems: Sequence[str], size: int, songs: int | None, chance: random.Random
 ) -> list[Candidate]:
-    """Add the samples and pages, and return the originals; each mashup has a vocal of its own."""
+    """Add the samples and pages of a task in which each mashup has its own vocal; return originals for the controls."""
     originals: list[Candidate] = []
     rankings: dict[str, list[Candidate]] = {}
     for system in systems:
         rankings[system] = []
-        for _ in ("top", "bottom"):
+        for _ in (TOP, BOTTOM):
             pool = chance.sample(range(SONGS), songs or SONGS)
             for _ in range(size):
                 number = len(originals)
@@ -240,11 +240,24 @@ def _generation(
                 originals.append(original)
                 rankings[system].append(attrs.evolve(original, sound=f"mashup-{number}"))
     designs.generation(layout, rankings, {one.vocal: one for one in originals}, each=size)
-    # Controls have vocals of their own.
+    # Controls have their own vocals.
     return [
         Candidate(sound=f"control-{index}", vocal=f"control-{index}", song=f"control-{index}")
         for index in range(CONTROLS[PageKind.RATING])
     ]
+
+
+def _queries(layout: Layout, systems: Sequence[str], size: int, kind: PageKind) -> list[Candidate]:
+    """Add the samples and pages of a task in which the systems share vocals; return originals for the controls."""
+    vocals = [Candidate(sound=f"original-{index}", vocal=f"vocal-{index}", song=f"song-{index}")
+              for index in range(size + CONTROLS[kind])]  # fmt: skip
+    best = {one.vocal: {system: attrs.evolve(one, sound=f"{system}-{one.vocal}") for system in systems}
+            for one in vocals[:size]}  # fmt: skip
+    if kind is PageKind.PREFERENCE:
+        designs.preference(layout, best)
+    else:
+        designs.retrieval(layout, best, {one.vocal: one for one in vocals}, _unmatched(vocals))
+    return vocals[size:]
 
 
 def _unmatched(originals: Sequence[Candidate]) -> dict[str, Candidate]:
@@ -379,5 +392,6 @@ class _People:
         if self.inattentive[rater]:
             first = bool(self.chance.random() < 0.5)
             return int(first), int(not first)
-        difference = float(felt[0, QUESTIONS.index("overall")] - felt[1, QUESTIONS.index("overall")])
+        overall = felt[:, QUESTIONS.index(OVERALL)]
+        difference = float(overall[0] - overall[1])
         return int(difference > self.world.indifference), int(difference < -self.world.indifference)

@@ -17,7 +17,7 @@ import attrs
 
 from mashkit.atomicfile import write_json
 from mashkit.errors import MashkitError, UsageError
-from mashkit.listen.records import QUESTIONS, Page, PageKind, Sample, to_dict
+from mashkit.listen.records import BOTTOM, QUESTIONS, RESULTS, TOP, Page, PageKind, Sample, to_dict
 from mashkit.models import sha256_of
 from mashkit.paths import path_text
 from mashkit.types.mappings import as_tuple
@@ -30,7 +30,7 @@ ORIGINAL, UNMATCHED = "original", "unmatched"
 """Systems of the two kinds of samples that no system chose: the vocal's own song, and the negative control."""
 CHECK = "check"
 """The system of the tones that check a rater's level or headphones; no result is of them."""
-GROUPS = ("", "top", "bottom")
+GROUPS = ("", TOP, BOTTOM)
 """Groups of a system's samples, in the order of tables: none, or the end of its ranking that they are of."""
 CONTROLS: Mapping[PageKind, int] = {PageKind.RATING: 3, PageKind.PREFERENCE: 5}
 """Pages with a negative control and its original that a rater sees, by what a study asks for (ours)."""
@@ -208,7 +208,7 @@ class Study:
             "task": self.task,
             "seed": self.seed,
             "protocol": attrs.asdict(self.protocol),
-            # Without the rule that is off, so that studies keep the hash that they had before there was this rule.
+            # Without most_missed if it is off, because frozen studies that do not state it must keep their hash.
             "rules": attrs.asdict(
                 self.rules, filter=lambda field, value: field.name != "most_missed" or value is not None
             ),
@@ -277,18 +277,18 @@ class Study:
     def is_negative(self, page: Page) -> bool:
         """Return whether a page of results has a negative control and its original, and no system's sample."""
         systems = {self.sample[one].system for one in page.samples}
-        return page.kind in (PageKind.RATING, PageKind.PREFERENCE) and systems == {ORIGINAL, UNMATCHED}
+        return page.kind in RESULTS and systems == {ORIGINAL, UNMATCHED}
 
     @cached_property
     def results(self) -> tuple[Page, ...]:
         """Pages whose answers are results: neither negative controls nor repeated pages."""
-        pages = self.of_kind(PageKind.RATING, PageKind.PREFERENCE)
+        pages = self.of_kind(*RESULTS)
         return tuple(page for page in pages if not self.is_negative(page))
 
     @cached_property
     def negatives(self) -> tuple[Page, ...]:
         """Pages with a negative control and its original."""
-        return tuple(page for page in self.of_kind(PageKind.RATING, PageKind.PREFERENCE) if self.is_negative(page))
+        return tuple(page for page in self.of_kind(*RESULTS) if self.is_negative(page))
 
     def repeat_of(self, page: str) -> Page | None:
         """Return the page that shows this page again, if there is one."""
@@ -309,7 +309,7 @@ class Study:
             unknown = [one for one in page.samples if one not in self.sample]
             if unknown:
                 yield f"page {page.id} has unknown samples: {', '.join(unknown)}"
-            elif page.kind in (PageKind.RATING, PageKind.PREFERENCE, PageKind.TRAINING):
+            elif page.kind in (*RESULTS, PageKind.TRAINING):
                 if len(set(page.samples)) != 2:
                     yield f"page {page.id} has not two samples"
                 elif len({self.sample[one].vocal for one in page.samples}) != 1:

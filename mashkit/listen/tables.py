@@ -13,13 +13,13 @@ from mashkit.bench.statistics import Interval
 from mashkit.listen.analysis import TESTS, Finding, Results
 from mashkit.listen.comparisons import Estimate
 from mashkit.listen.data import Answered
-from mashkit.listen.records import PREFERRED, QUESTIONS
+from mashkit.listen.records import OVERALL, PREFERRED, QUESTIONS
 
 LEVELS = (0.001, 0.01, 0.05)
 """The paper's levels of significance."""
 NOT_SIGNIFICANT, NO_BREAK = "\N{MULTIPLICATION SIGN}", "\N{NO-BREAK SPACE}"
 UNKNOWN = pages.NONE
-ORDER = ("overall", "harmony", "rhythm", "timbre", "innovation")
+ORDER = (OVERALL, "harmony", "rhythm", "timbre", "innovation")
 """The paper's order of columns: O, H, R, T, I."""
 PAPER_TABLE_2 = (
     ("raters", "28", "12"),
