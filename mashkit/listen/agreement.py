@@ -39,10 +39,23 @@ def cronbach(scores: npt.ArrayLike) -> float:
 
 
 def by_rater_slot(groups: npt.ArrayLike, values: npt.ArrayLike) -> Values:
-    """Return values as rows of groups, shape (groups, most values of one), NaN where a group has fewer.
+    """Return values as rows of groups.
 
     The raters of a page are other people than those of the next page, so a column stands for no person. This is the
     usual layout for Cronbach's alpha over raters who are drawn anew for each clip.
+
+    Parameters
+    ----------
+    groups : array_like
+        The group of each value, numbers or texts, shape (values,).
+    values : array_like of float
+        Shape (values,).
+
+    Returns
+    -------
+    ndarray of float64
+        Shape (groups, most values of one), NaN where a group has fewer. The groups are sorted, and the values of each
+        are in the order in which they are given.
     """
     _, numbers = np.unique(np.asarray(groups), return_inverse=True)
     order = np.argsort(numbers, kind="stable")
@@ -59,6 +72,16 @@ def full_slots(table: npt.ArrayLike) -> Values:
     Cronbach's alpha needs the same number of raters for each group. With all columns, only the few groups with the
     most raters would be left, such as 2 of 200 samples with a fourth rater. So the number of columns, two or more, is
     the one that keeps the most values (ours). If all groups have the same number of raters, the whole table is kept.
+
+    Parameters
+    ----------
+    table : array_like of float
+        Shape (groups, raters), NaN where a value is missing.
+
+    Returns
+    -------
+    ndarray of float64
+        Shape (groups that are kept, columns that are kept); no group with fewer than two columns.
     """
     values = np.asarray(table, np.float64)
     full = np.logical_and.accumulate(np.isfinite(values), axis=1)

@@ -210,6 +210,11 @@ class Store:
         """Return what a rater is to see next, as plain data without any system's name.
 
         A page whose sound is missing or was changed is passed over; another takes its place, if there is one.
+
+        Raises
+        ------
+        Refused
+            If there is no such rater, as after a withdrawal.
         """
         stage = self._stage(rater)
         self._db.execute("UPDATE raters SET seen = ? WHERE id = ?", (self._now(), rater))
@@ -261,7 +266,13 @@ class Store:
         return self.state(rater)
 
     def consent(self, rater: str, language: str) -> None:
-        """Record that a rater agrees to take part; once is enough."""
+        """Record that a rater agrees to take part; once is enough.
+
+        Raises
+        ------
+        Refused
+            If there is no such rater, as after a withdrawal.
+        """
         if self._stage(rater) == "consent":
             self._db.execute("UPDATE raters SET language = ? WHERE id = ?", (self._language(language), rater))
             self._enter(rater, self._after("consent"))
@@ -292,7 +303,19 @@ class Store:
         return passed
 
     def draft(self, rater: str, page: str, given: Any) -> None:
-        """Save what a rater has chosen so far on a page; after the page is submitted, nothing is saved."""
+        """Save what a rater has chosen so far on a page; after the page is submitted, nothing is saved.
+
+        Parameters
+        ----------
+        rater, page : str
+        given : object
+            A dict of what was chosen, as JSON; the same dict is in :meth:`state`.
+
+        Raises
+        ------
+        Refused
+            If there is no such rater, the page is not one of the rater's, or what is given is no dict or too long.
+        """
         self._require_step(rater, page)
         text = json.dumps(given)
         if not isinstance(given, dict) or len(text) > PLAYBACK_BYTES:
@@ -348,7 +371,13 @@ class Store:
         self._db.execute("DELETE FROM drafts WHERE rater = ? AND page = ?", (rater, page))
 
     def withdraw(self, rater: str) -> None:
-        """Delete all that is known of a rater; the link stays, marked, so that it cannot be used again."""
+        """Delete all that is known of a rater; the link stays, marked, so that it cannot be used again.
+
+        Raises
+        ------
+        Refused
+            If there is no such rater, as after another withdrawal.
+        """
         self._stage(rater)
         for table in _OF_RATER:
             self._db.execute(f"DELETE FROM {table} WHERE rater = ?", (rater,))  # noqa: S608 — a name of ours
@@ -356,7 +385,13 @@ class Store:
         self._db.execute("UPDATE links SET rater = NULL, withdrawn = 1 WHERE rater = ?", (rater,))
 
     def may_hear(self, rater: str, sample: str) -> bool:
-        """Return whether a sample is on one of the rater's pages or in a check."""
+        """Return whether a sample is on one of the rater's pages or in a check.
+
+        Raises
+        ------
+        Refused
+            If the study has the sample, and there is no such rater.
+        """
         if sample not in self.study.sample:
             return False
         stage = self._stage(rater)

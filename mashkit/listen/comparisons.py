@@ -34,7 +34,15 @@ class Estimate:
 def mann_whitney(one: npt.ArrayLike, other: npt.ArrayLike) -> float | None:
     """Return the two-sided p-value of the Mann-Whitney U test, with corrections for ties and continuity.
 
-    None if a side is empty.
+    Parameters
+    ----------
+    one, other : array_like of float
+        The values of each side, shapes (n,) and (m,); those that are not finite (NaN) are left out.
+
+    Returns
+    -------
+    float or None
+        None if a side is empty.
     """
     from scipy import stats
 
@@ -49,7 +57,17 @@ def mann_whitney(one: npt.ArrayLike, other: npt.ArrayLike) -> float | None:
 def rank_sum(one: npt.ArrayLike, other: npt.ArrayLike) -> float | None:
     """Return the two-sided p-value of Wilcoxon's rank-sum test by the normal distribution, without corrections.
 
-    It differs from :func:`mann_whitney` by the corrections only. None if a side is empty.
+    It differs from :func:`mann_whitney` by the corrections only.
+
+    Parameters
+    ----------
+    one, other : array_like of float
+        The values of each side, shapes (n,) and (m,); those that are not finite (NaN) are left out.
+
+    Returns
+    -------
+    float or None
+        None if a side is empty.
     """
     from scipy import stats
 
@@ -71,7 +89,7 @@ def friedman(blocks: npt.ArrayLike) -> float | None:
 
     Parameters
     ----------
-    blocks : array_like
+    blocks : array_like of float
         Shape (vocals, systems); a vocal with a missing system (NaN) is left out.
 
     Returns
@@ -90,11 +108,21 @@ def friedman(blocks: npt.ArrayLike) -> float | None:
 
 
 def post_hoc(blocks: npt.ArrayLike) -> Values | None:
-    """Return p-values of all pairs of systems after Friedman's test (Conover's, not corrected), shape (k, k).
+    """Return p-values of all pairs of systems after Friedman's test (Conover's, not corrected).
 
-    After Conover, "Practical Nonparametric Statistics", 3rd edition, 1999, section 5.8; by scikit-posthocs. None where
-    :func:`friedman` gives none. Where every vocal has the same order, the ranks have no variance that a difference
-    could be measured by: systems of different ranks then get NaN, those of equal ranks 1.
+    After Conover, "Practical Nonparametric Statistics", 3rd edition, 1999, section 5.8; by scikit-posthocs. Where every
+    vocal has the same order, the ranks have no variance that a difference could be measured by: systems of different
+    ranks then get NaN, those of equal ranks 1.
+
+    Parameters
+    ----------
+    blocks : array_like of float
+        Shape (vocals, systems); a vocal with a missing system (NaN) is left out.
+
+    Returns
+    -------
+    ndarray of float64 or None
+        Shape (systems, systems). None where :func:`friedman` gives none.
     """
     import scikit_posthocs
     from scipy import stats
@@ -207,7 +235,20 @@ def dominance(
 ) -> Estimate | None:
     """Return Cliff's delta, P(one > other) − P(one < other), with a bootstrap interval over songs.
 
-    After Cliff, "Dominance statistics", Psychological Bulletin 114(3), 1993. None if a side is empty.
+    After Cliff, "Dominance statistics", Psychological Bulletin 114(3), 1993.
+
+    Parameters
+    ----------
+    one, other : array_like of float
+        The values of each side, shapes (n,) and (m,). No value may be NaN, because none is left out: with one, the
+        result is NaN.
+    songs_one, songs_other : sequence
+        The song of each value, lengths n and m.
+
+    Returns
+    -------
+    Estimate or None
+        None if a side is empty.
     """
     first, second = np.asarray(one, np.float64), np.asarray(other, np.float64)
     if not len(first) or not len(second):
@@ -225,6 +266,16 @@ def paired_dominance(differences: npt.ArrayLike) -> Estimate | None:
     """Return the share of vocals where the one is better less the share where it is worse, with an interval.
 
     Cliff's delta within pairs (section "Paired data" of the article of :func:`dominance`); bootstrap over vocals.
+
+    Parameters
+    ----------
+    differences : array_like of float
+        The one less the other of each vocal, shape (vocals,); those that are not finite (NaN) are left out.
+
+    Returns
+    -------
+    Estimate or None
+        None if there is no difference.
     """
     signs = np.sign(_finite(differences))
     if not len(signs):

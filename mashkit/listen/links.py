@@ -25,7 +25,13 @@ _ANEW = "remove it; all links then have to be made anew"
 
 
 def secret_of(folder: Path) -> bytes:
-    """Return the secret in a study's folder; make it at first use, readable by its owner only."""
+    """Return the secret in a study's folder; make it at first use, readable by its owner only.
+
+    Raises
+    ------
+    StudyError
+        If its file cannot be written or read, or is no secret of 32 bytes or more.
+    """
     path = folder / KEY_FILE
     try:
         with contextlib.suppress(FileExistsError):

@@ -73,8 +73,8 @@ def bradley_terry(
     ----------
     one, other : sequence of str
         The systems of each comparison.
-    won : array_like
-        1 if the one won, 0 if the other, 0.5 in a tie.
+    won : array_like of float
+        1 if the one won, 0 if the other, 0.5 in a tie; shape (comparisons,).
     raters, songs : sequence
         Of each comparison.
     reference : str

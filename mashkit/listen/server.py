@@ -473,7 +473,13 @@ def _address(request: Request) -> str:
 
 
 async def body_of(request: Request) -> dict[str, Any]:
-    """Return the object in a request's body."""
+    """Return the object in a request's body.
+
+    Raises
+    ------
+    Refused
+        If the body is too long (status 413), no JSON, or no JSON object.
+    """
     body = bytearray()
     async for part in request.stream():
         body += part
@@ -493,7 +499,13 @@ def _no_constant(name: str) -> float:
 
 
 def text_of(given: dict[str, Any], name: str) -> str:
-    """Return a text of a request's body; raises Refused if it is none."""
+    """Return a text of a request's body.
+
+    Raises
+    ------
+    Refused
+        If there is no text of that name, or it has more than 1000 characters.
+    """
     value = given.get(name)
     if not isinstance(value, str) or len(value) > 1000:
         raise Refused("invalid", f"{name}: a text is needed")

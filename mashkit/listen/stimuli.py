@@ -87,6 +87,13 @@ class Sounds:
             Key → file inside the study's folder and its SHA-256.
         loudness : float
             The common loudness, LUFS.
+
+        Raises
+        ------
+        StudyError
+            If a sound is too short or too quiet without its beginning.
+        OutputError
+            If a file cannot be written.
         """
         levels: dict[str, float] = {}
         common = LOUDNESS_LUFS
