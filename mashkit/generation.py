@@ -96,6 +96,12 @@ class Recipe:
         shares : mapping of Condition to float, optional
             Shares of the three unmatched conditions among the negatives; equal thirds by default. Plans that remain
             after rounding down go to the largest remainders, and among equal remainders to the first.
+
+        Raises
+        ------
+        UsageError
+            If a number is no whole number of 0 or more or all are 0, or the shares are negative, all 0, not finite, or
+            of other conditions.
         """
         negatives = require_whole("negatives", negatives)
         given = dict.fromkeys(UNMATCHED, 1.0) if shares is None else dict(shares)
@@ -198,7 +204,7 @@ class Mixture:
     Raises
     ------
     UsageError
-        In the same cases as in :meth:`Generator.plan`.
+        In the same cases as in :meth:`Generator.plan`, and if it is iterated over a second time.
     GenerationError
         While iterating, if no condition has a single plan. A single condition without plans is reported in
         ``report``, and the others go on.
