@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,6 +16,7 @@ from mashkit.audio.silence import is_silent
 from mashkit.components import ComponentInfo, whole
 from mashkit.features.tuner import at_concert_pitch
 from mashkit.interfaces import Analyzer
+from mashkit.models import file_sha256
 from mashkit.timing.beats import tempo_of_beats
 from mashkit.types import Analysis, Audio, Key, Times
 from mashkit_madmom import ANALYZER, backend, bars, networks
@@ -58,16 +58,20 @@ class MadmomAnalyzer(Analyzer):
     Parameters
     ----------
     beats_per_bar : int or iterable of int
-        Bar lengths to choose from, beats, each ≥ 2: in bars of one beat all beats are alike, and no place to compare
-        them with is left. The bar model tracks lengths of up to four together with the beats,
-        as madmom does. A longer bar is chosen only if the probabilities at the beats found clearly repeat with its
-        length, because the bar model itself would take four times as long as the rest of the analysis. If all given
-        lengths are above four, the bar model tracks them.
+        Bar lengths to choose from, beats, each ≥ 2, because bars of one beat cannot be told from each other. The bar
+        model tracks lengths of up to four together with the beats, as madmom does. A longer bar is chosen only if the
+        probabilities at the beats found clearly repeat with its length, because the bar model itself would take four
+        times as long as the rest of the analysis. If all given lengths are above four, the bar model tracks them.
     min_bpm, max_bpm : float
         Range of the beats' tempo, within 20–400 BPM. The defaults are those of madmom.
     refine : bool
         Place each beat at the top of a parabola through the logarithm of the beat probability around its frame. Without
         it a beat is on a frame, and frames are 10 ms apart.
+
+    Raises
+    ------
+    ValueError
+        If an option is out of its range, or ``min_bpm`` is not below ``max_bpm``.
     """
 
     info: ClassVar[ComponentInfo] = ANALYZER
@@ -87,7 +91,7 @@ class MadmomAnalyzer(Analyzer):
 
     def weights(self) -> Mapping[str, str]:
         """Return file name → sha256 of the key network and the eight beat networks."""
-        return {Path(path).name: _sha256(path) for path in (*backend.KEY_CNN, *backend.DOWNBEATS_BLSTM)}
+        return {Path(path).name: file_sha256(Path(path)) for path in (*backend.KEY_CNN, *backend.DOWNBEATS_BLSTM)}
 
     @functools.cached_property
     def _key_network(self) -> Any:
@@ -116,13 +120,13 @@ class MadmomAnalyzer(Analyzer):
         )
 
     def _analyze(self, mix: Audio) -> Analysis:
-        heard = resample(Audio(mix.mono()[None], mix.sample_rate), SAMPLE_RATE)
-        if heard.duration < MIN_SECONDS or is_silent(heard):
+        mono = resample(Audio(mix.mono()[None], mix.sample_rate), SAMPLE_RATE)
+        if mono.duration < MIN_SECONDS or is_silent(mono):
             return Analysis()
-        signal = as_signal(heard)
+        signal = as_signal(mono)
 
-        tonal = at_concert_pitch(heard)
-        key_probability = self._key_network(signal if tonal is heard else as_signal(tonal))[0]
+        tonal = at_concert_pitch(mono)
+        key_probability = self._key_network(signal if tonal is mono else as_signal(tonal))[0]
         best = int(np.argmax(key_probability))
         key = Key.parse(backend.KEY_LABELS[best])
         confidence = {"key": _probability(key_probability[best])}
@@ -151,17 +155,12 @@ class MadmomAnalyzer(Analyzer):
         )
 
 
-@functools.cache
-def _sha256(path: str) -> str:
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-
-
-def as_signal(heard: Audio) -> Any:
+def as_signal(mono: Audio) -> Any:
     """Return mono sound at 44.1 kHz, not silent, as madmom's Signal."""
     # 16-bit integers, because madmom multiplies integers by a scaled window and keeps that window for the next call:
     # a processor must never get integers first and floats later. Full scale, because peaks above 1 would wrap around;
     # the spectra log(1 + magnitude) depend on level, and the networks were trained on music mastered to full scale.
-    scaled = heard.samples[0] * (np.iinfo(np.int16).max / heard.peak)
+    scaled = mono.samples[0] * (np.iinfo(np.int16).max / mono.peak)
     return backend.Signal(np.round(scaled).astype(np.int16), SAMPLE_RATE)
 
 

@@ -57,7 +57,15 @@ def chosen(probability: Floats, number: npt.NDArray[np.intp], offered: Iterable[
 
 
 def standard_odds(probability: Floats) -> Floats | None:
-    """Return the log odds of a downbeat at each beat, with mean 0 and deviation 1; None if all are equal."""
+    """Return the log odds of a downbeat at each beat, shape (beats,), with mean 0 and deviation 1.
+
+    None if all are equal.
+
+    Parameters
+    ----------
+    probability : ndarray of float
+        As of :func:`chosen`, shape (beats, 2).
+    """
     beat, downbeat = np.maximum(probability.astype(np.float64), LEAST_PROBABILITY).T
     odds = np.clip(np.log(downbeat) - np.log(beat), -LARGEST_ODDS, LARGEST_ODDS)
     spread = odds.std()
@@ -69,6 +77,20 @@ def correlation(odds: Floats, length: int) -> tuple[float, Flags]:
 
     Dynamic programming finds the best way to count bars through the beats; the count may start again where this gains
     more than it costs.
+
+    Parameters
+    ----------
+    odds : ndarray of float
+        Those of :func:`standard_odds`, shape (beats,), with at least one beat.
+    length : int
+        Length of a bar, beats.
+
+    Returns
+    -------
+    correlation : float
+        About 1 if the odds repeat the pattern of a bar exactly.
+    begins : ndarray of bool
+        Shape (beats,).
     """
     inside = np.full(length, -1 / length)
     inside[0] += 1  # the pattern of a bar, 1 on the first beat and 0 elsewhere, minus its mean

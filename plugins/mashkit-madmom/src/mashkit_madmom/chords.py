@@ -53,14 +53,14 @@ class MadmomChords(Analyzer):
         return ChordNetwork()
 
     def _analyze(self, mix: Audio) -> Analysis:
-        heard = resample(Audio(mix.mono()[None], mix.sample_rate), SAMPLE_RATE)
-        if heard.duration < MIN_SECONDS or is_silent(heard):
+        mono = resample(Audio(mix.mono()[None], mix.sample_rate), SAMPLE_RATE)
+        if mono.duration < MIN_SECONDS or is_silent(mono):
             return Analysis()
-        tonal = at_concert_pitch(heard)
+        tonal = at_concert_pitch(mono)
         numbers = self._network(as_signal(tonal))
         # A frame is centred on its time. (madmom's own labels begin there, and are 50 ms late.) The sound at concert
         # pitch is longer or shorter than the mix, because it was resampled.
-        begins = np.maximum(np.arange(len(numbers)) - 0.5, 0) / FRAME_RATE * (heard.duration / tonal.duration)
+        begins = np.maximum(np.arange(len(numbers)) - 0.5, 0) / FRAME_RATE * (mono.duration / tonal.duration)
         inside = begins < mix.duration
         chords = Chords.joined([*begins[inside], mix.duration], [LABELS[number] for number in numbers[inside].tolist()])
         return Analysis(chords=chords)

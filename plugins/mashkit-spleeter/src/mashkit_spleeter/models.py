@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 from mashkit.components.environments import weight_package
 from mashkit.errors import ComponentUnavailable
+from mashkit.models import sha256_of
 from mashkit_spleeter import CARRIED, CARRIER, WEIGHTS
 
 CHECKPOINT = "checkpoint"
@@ -60,8 +60,7 @@ def hashes(model: Path) -> dict[str, str]:
     """
     found = {}
     for name in FILES:
-        with (model / name).open("rb") as file:
-            found[name] = hashlib.file_digest(file, "sha256").hexdigest()
+        found[name] = sha256_of(model / name)
         expected = SHA256.get(model.name, found)[name]
         if found[name] != expected:
             raise ComponentUnavailable(

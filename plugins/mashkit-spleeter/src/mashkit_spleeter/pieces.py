@@ -46,7 +46,7 @@ def separate(backend: Any, mix: Audio, stems: Sequence[str]) -> dict[str, AudioB
     begins = range(0, max(mix.frames - 2 * SEGMENT, 1), stride)
     for done, begin in enumerate(begins, start=1):
         end = min(begin + PIECE_SEGMENTS * SEGMENT, mix.frames)
-        made = backend.separate(_heard(mix, begin, end))
+        made = backend.separate(_piece(mix, begin, end))
         weight = _weight(end - begin, first=begin == 0, last=end == mix.frames)
         for name, buffer in buffers.items():
             stem = made[name].T
@@ -59,7 +59,7 @@ def separate(backend: Any, mix: Audio, stems: Sequence[str]) -> dict[str, AudioB
     return buffers
 
 
-def _heard(mix: Audio, begin: int, end: int) -> Samples:
+def _piece(mix: Audio, begin: int, end: int) -> Samples:
     """Return a piece of the mix in Spleeter's format, shape (frames, 2)."""
     piece = np.repeat(mix.samples[:, begin:end].T, 2 // mix.channels, axis=1)
     settle(mix.samples)
