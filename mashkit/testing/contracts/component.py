@@ -45,7 +45,8 @@ def _expected_to_fail(check: Any, reason: str) -> Any:
 
 
 @functools.cache
-def _registry() -> Registry:
+def registry() -> Registry:
+    """Return the registry that all checks use, so that the plugins are found once."""
     return Registry()
 
 
@@ -74,7 +75,7 @@ class ComponentContract:
     @classmethod
     def registered(cls) -> Registered:
         """Return the plugin's registration of this kind and name."""
-        return _registry().find(cls.kind, cls.component)
+        return registry().find(cls.kind, cls.component)
 
     @classmethod
     def create(cls, **options: Any) -> Component:
@@ -82,7 +83,7 @@ class ComponentContract:
         available = cls.registered().availability()
         if not available.ok:
             pytest.skip(f"{cls.kind} {cls.component!r} is not available: {available.reason} ({available.fix})")
-        return _registry().create(cls.kind, cls.component, {**cls.options, **options})
+        return registry().create(cls.kind, cls.component, {**cls.options, **options})
 
     @pytest.fixture(scope="class")
     @classmethod

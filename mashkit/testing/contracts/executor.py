@@ -25,7 +25,7 @@ from mashkit.components import Component
 from mashkit.errors import AudioFileError, ComponentFailed, ComponentUnavailable, MashkitError
 from mashkit.interfaces import Executor
 from mashkit.interfaces.executor import PROVIDES, Job, Outcome, Work
-from mashkit.testing.contracts.component import ComponentContract, _registry
+from mashkit.testing.contracts.component import ComponentContract, registry
 from mashkit.workers.processes import cores
 
 TIMEOUT_S = 1.0
@@ -184,7 +184,7 @@ class ExecutorContract(ComponentContract):
     def hasty(cls) -> Executor:
         """Return a new instance with a time limit of one second per item, with the option ``timeout_s``."""
         options = {**cls.options, "timeout_s": TIMEOUT_S}
-        return cast("Executor", _registry().create(cls.kind, cls.component, options))
+        return cast("Executor", registry().create(cls.kind, cls.component, options))
 
     @pytest.fixture
     @classmethod

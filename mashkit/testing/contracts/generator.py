@@ -134,7 +134,7 @@ class GeneratorContract(ComponentContract):
             assert shortest - 1e-6 <= plan.duration_s <= longest + 1e-6, (plan.condition, plan.duration_s)
 
     def test_every_layer_sounds_all_along(self, clips: list[Clip], drawn: list[MashupPlan]) -> None:
-        known = {clip.id: clip for clip in clips}
+        known = by_id(clips)
         for plan in drawn:
             for layer in plan.layers:
                 begin, end = layer.to_mashup([0.0, known[layer.clip_id].duration])
@@ -190,7 +190,7 @@ class GeneratorContract(ComponentContract):
     def test_variants_combine_the_same_stems(
         self, subject: Generator, clips: list[Clip], conditions: list[str]
     ) -> None:
-        known = {clip.id: clip for clip in clips}
+        known = by_id(clips)
         for condition in conditions:
             plan = next(subject.plan(clips, condition=condition, count=1, seed=2))
             assert subject.variants(plan, known)  # the interface checks what they combine
@@ -205,7 +205,7 @@ class GeneratorContract(ComponentContract):
 
 def _layers(plan: MashupPlan, clips: list[Clip], *roles: Role) -> Iterator[tuple[Layer, Clip]]:
     """Return the plan's layers of the given roles, with their clips."""
-    known = {clip.id: clip for clip in clips}
+    known = by_id(clips)
     return ((layer, known[layer.clip_id]) for layer in plan.layers if layer.role in roles)
 
 
