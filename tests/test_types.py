@@ -3,6 +3,7 @@
 import json
 import pickle
 from collections.abc import Callable
+from pathlib import Path
 
 import attrs
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from mashkit.errors import AnalysisError, AudioError, AudioFileError, MashkitError, PlanError, StemError, TimeMapError
+from mashkit.registry import Registry
 from mashkit.synthetic.source import SyntheticSource
 from mashkit.testing import signals
 from mashkit.testing.mashups import mashup_of
@@ -21,6 +23,7 @@ from mashkit.types import (
     Chords,
     Condition,
     Finish,
+    FrozenMapping,
     Key,
     Layer,
     MashupPlan,
@@ -229,6 +232,15 @@ def test_time_goes_to_the_mashup_and_back(layer: Layer, times: list[float]) -> N
         ('{"format": 1, "condition": "", "layers": [], "duration_s": 1, "seed": 0, "generator": {}}', "not the name"),
         ('{"format": 1, "condition": 5, "layers": [], "duration_s": 1, "seed": 0, "generator": {}}', "not the name"),
         ('{"format": 1, "condition": "matched", "layers": [], "duration_s": 1, "seed": 0, "generator": {}}', "vocal"),
+        (
+            '{"format": 1, "condition": "matched", "layers": ["vocal"], "duration_s": 1, "seed": 0, "generator": {}}',
+            "malformed: 'vocal' is not a layer",
+        ),
+        (
+            '{"format": 2, "condition": "matched", "layers": [{"role": "vocal", "clip_id": "a"}], "duration_s": 1, '
+            '"seed": 0, "generator": {}, "notes": 5}',
+            "malformed: 5 given for several",
+        ),
     ],
 )
 def test_plan_refuses(text: str, reason: str) -> None:
@@ -350,6 +362,64 @@ def test_nobody_changes_the_generator_of_a_plan() -> None:
     record["options"]["max_shift"] = 4
     plan.to_dict()["generator"]["options"]["max_shift"] = 5
     assert plan.generator["options"]["max_shift"] == 3
+    with pytest.raises(TypeError, match="does not support item assignment"):
+        plan.generator["options"]["max_shift"] = 99
+    lists = attrs.evolve(plan, generator={"options": {"bands": [[1, 2], [3, 4]]}})
+    assert lists.generator["options"]["bands"] == ((1, 2), (3, 4))
+
+
+def test_plans_of_a_run_share_their_record_and_cannot_change_it() -> None:
+    songs = SyntheticSource([(Key(9, "minor"), 120.0), (Key(0, "major"), 112.0)], bars=16)
+    one, other = Registry().create("generator", "paper").plan(songs.clips, condition="original", count=2, seed=1)
+    assert one.generator is other.generator
+    with pytest.raises(AttributeError, match="update"):
+        one.generator["options"].update(max_shift=99)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"bands": (1, 2), "none": None, "deep": [{"a": ()}, [True]]},
+        {"share": np.float32(0.1), "count": np.int64(3), "yes": np.bool_(True), "array": np.arange(6.0).reshape(2, 3)},
+        {"role": Role.VOCAL, "empty": {}, "gains": FrozenMapping({"vocals": [-3.0]})},
+    ],
+)
+def test_the_record_of_a_plan_comes_back_equal(record: dict[str, object]) -> None:
+    plan = MashupPlan(condition="matched", layers=[VOCAL], duration_s=1, seed=0, generator=record)
+    again = MashupPlan.from_json(plan.to_json())
+    assert again == plan
+    assert again.to_json() == plan.to_json()
+    assert pickle.loads(pickle.dumps(plan)) == plan  # noqa: S301 — our own bytes
+
+
+def test_a_plan_file_is_written_as_before() -> None:
+    record = {"name": "é", "options": {"b": [1, 2.5, None, True], "a": {"z": "y"}}}
+    plan = MashupPlan(condition="matched", layers=[VOCAL], duration_s=1, seed=0, generator=record)
+    written = r'"generator": {"name": "\u00e9", "options": {"a": {"z": "y"}, "b": [1, 2.5, null, true]}}'
+    assert written in plan.to_json()
+    assert json.dumps(plan.to_dict()["generator"]) == json.dumps(record)
+
+
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        ({"options": {"path": Path("a")}}, "'path' is PosixPath"),
+        ({"options": {"speeds": [1.0, float("nan")]}}, "'speeds' is nan"),
+        ({"options": {"count": 10**5000}}, "'count' is a number of 16,610 bits"),
+        ({"options": {5: 1}}, "a name is 5"),
+        ({"options": np.complex64(1)}, r"'options' is \(1\+0j\)"),
+    ],
+)
+def test_a_record_that_json_cannot_give_back_is_refused(record: dict[str, object], said: str) -> None:
+    with pytest.raises(PlanError, match=rf"MashupPlan\.generator: {said}"):
+        MashupPlan(condition="matched", layers=[VOCAL], duration_s=1, seed=0, generator=record)
+
+
+def test_a_record_of_too_many_levels_is_refused() -> None:
+    record: dict[str, object] = {}
+    record["itself"] = record
+    with pytest.raises(PlanError, match=r"MashupPlan\.generator has too many levels"):
+        MashupPlan(condition="matched", layers=[VOCAL], duration_s=1, seed=0, generator=record)
 
 
 def test_a_number_larger_than_any_float_is_refused() -> None:

@@ -18,6 +18,7 @@ from mashkit.components import Component
 from mashkit.conditions import PROMISES, Promise
 from mashkit.errors import ContractViolation, GenerationError, UsageError, suggestion
 from mashkit.types import Clip, Condition, FrozenMapping, MashupPlan, Role
+from mashkit.types.mappings import FrozenRecord
 
 PATIENCE = 1000
 """Draws in a row without a new plan after which a run ends. Of 100 possible plans, a run misses one with p < 0.005."""
@@ -183,9 +184,12 @@ class Generator(Component):
         return plan if plan.generator else attrs.evolve(plan, generator=self.record())
 
     def record(self) -> Mapping[str, Any]:
-        """Return this generator's entry in its plans: name, distribution, version and options."""
+        """Return this generator's entry in its plans: name, distribution, version and options.
+
+        It is frozen, so that all plans of a run can share it: a generator calls this once per run, not once per plan.
+        """
         described = self.described()
-        return FrozenMapping({name: described[name] for name in ("name", "distribution", "version", "options")})
+        return FrozenRecord({name: described[name] for name in ("name", "distribution", "version", "options")})
 
     def _checked(
         self, clips: ClipTable, condition: Condition, count: int, seed: int, vocal: str | None

@@ -311,7 +311,7 @@ def _components(
     for item in ranked:
         yield from ((described["kind"], described) for described in item.mashup.provenance())
         if item.mashup.plan.generator:
-            yield "generator", item.mashup.plan.generator
+            yield "generator", item.mashup.plan.generator.plain()
         yield "stretcher", item.mashup.renderer.stretcher.described()
 
 

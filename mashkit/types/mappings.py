@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
+import numpy as np
+
 from mashkit.errors import UsageError
+from mashkit.numbers import python_number, shown
 
 K = TypeVar("K")
 V = TypeVar("V", covariant=True)
@@ -47,6 +51,73 @@ class FrozenMapping(Mapping[K, V]):
 
     def __repr__(self) -> str:
         return repr(self._data)
+
+
+class FrozenRecord(FrozenMapping[str, Any]):
+    """JSON data that nobody can change: the mappings in it are frozen records, too, and its lists are tuples.
+
+    Parameters
+    ----------
+    data : mapping of str
+        Text, finite numbers (also numpy's), booleans, None, and lists, arrays and mappings of these.
+
+    Raises
+    ------
+    UsageError
+        If there is anything else in it, because it would not come back equal from JSON.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mashkit.types.mappings import FrozenRecord
+    >>> record = FrozenRecord({"name": "mine", "options": {"share": np.float32(0.5), "parts": ["bass"]}})
+    >>> record["options"]["parts"], record.plain()
+    (('bass',), {'name': 'mine', 'options': {'share': 0.5, 'parts': ['bass']}})
+    >>> record["options"]["share"] = 1
+    Traceback (most recent call last):
+        ...
+    TypeError: 'FrozenRecord' object does not support item assignment
+    >>> FrozenRecord({"options": {"bands": {1, 2}}})
+    Traceback (most recent call last):
+        ...
+    mashkit.errors.UsageError: 'bands' is {1, 2}
+    (give text, finite numbers, true or false, None, or lists and mappings of these)
+    """
+
+    __slots__ = ()
+
+    def __init__(self, data: Mapping[str, Any]) -> None:
+        super().__init__({name: _frozen(name, value) for name, value in data.items()})
+
+    def plain(self) -> dict[str, Any]:
+        """Return the data as dictionaries and lists, which the caller may change."""
+        return {name: _thawed(value) for name, value in self.items()}
+
+
+def _frozen(name: object, value: Any) -> Any:
+    """Return a value of a record as data that nobody can change."""
+    if not isinstance(name, str):
+        raise UsageError(f"a name is {shown(name)}", "give names as text")
+    value = python_number(value)
+    # A frozen record is shared, not copied, because thousands of plans have the same options of their generator.
+    if value is None or isinstance(value, (str, FrozenRecord)):
+        return value
+    # Compared and not converted, because no float holds a whole number of 400 digits.
+    if isinstance(value, (int, float)) and abs(value) <= sys.float_info.max:
+        return value
+    if isinstance(value, Mapping):
+        return FrozenRecord(value)
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return tuple(_frozen(name, one) for one in value)
+    raise UsageError(
+        f"{name!r} is {shown(value)}", "give text, finite numbers, true or false, None, or lists and mappings of these"
+    )
+
+
+def _thawed(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_thawed(one) for one in value]
+    return value.plain() if isinstance(value, FrozenRecord) else value
 
 
 def frozen_mapping(value: Mapping[Any, Any]) -> FrozenMapping[Any, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import difflib
 import enum
 import hashlib
@@ -15,9 +14,9 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from mashkit.errors import PlanError, StemError
+from mashkit.errors import PlanError, StemError, UsageError
 from mashkit.numbers import plain_number, plain_whole
-from mashkit.types.mappings import FrozenMapping, as_tuple
+from mashkit.types.mappings import FrozenRecord, as_tuple
 from mashkit.types.stems import Role, as_role
 from mashkit.types.timemap import TimeMap, Times
 
@@ -181,7 +180,15 @@ class Layer:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Layer:
-        """Return the layer that :meth:`to_dict` wrote."""
+        """Return the layer that :meth:`to_dict` wrote.
+
+        Raises
+        ------
+        PlanError
+            If the data is not a layer.
+        """
+        if not isinstance(data, Mapping):
+            raise PlanError(f"the plan is malformed: {data!r} is not a layer", "give a mapping with role and clip_id")
         _require_known(data, [field.name for field in attrs.fields(cls)], f"its {data.get('role', 'nameless')} layer")
         fields = {**data}
         if fields.get("time_map") is not None:
@@ -250,14 +257,18 @@ def _layers(values: Iterable[Layer]) -> tuple[Layer, ...]:
     return tuple(sorted(layers, key=lambda layer: _PLACES[layer.role]))
 
 
-def _own_copy(value: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the record of a generator as a mapping that nobody else can change.
-
-    A frozen one is shared, because thousands of plans have the same.
-    """
+def _record(value: Mapping[str, Any]) -> FrozenRecord:
+    """Return the record of a generator as data that nobody can change; a frozen one is shared by all plans of a run."""
+    if isinstance(value, FrozenRecord):
+        return value
     if not isinstance(value, Mapping):
         raise PlanError(f"MashupPlan.generator is {value!r}", "give a mapping: the generator's record()")
-    return value if isinstance(value, FrozenMapping) else FrozenMapping(copy.deepcopy(dict(value)))
+    try:
+        return FrozenRecord(value)
+    except UsageError as error:
+        raise PlanError(f"MashupPlan.generator: {error.problem}", error.fix) from error
+    except RecursionError as error:
+        raise PlanError("MashupPlan.generator has too many levels", "give the generator's record()") from error
 
 
 def _notes(values: Iterable[str]) -> tuple[str, ...]:
@@ -292,8 +303,9 @@ class MashupPlan:
         Length of the mashup, seconds, > 0.
     seed : int
         Seed of the generator run that drew the plan.
-    generator : mapping
-        Name, version and options of the generator that drew the plan.
+    generator : mapping of str
+        Name, version and options of the generator that drew the plan: JSON data. It is kept as mappings and tuples that
+        nobody can change, because the plans of a run share it.
     mixing : Mixing
     notes : sequence of str
         Remarks for the user, for example why a layer is played at one speed.
@@ -320,7 +332,7 @@ class MashupPlan:
     layers: tuple[Layer, ...] = attrs.field(converter=_layers)
     duration_s: float = attrs.field(converter=plain_number, validator=_finite)
     seed: int = attrs.field(converter=plain_whole)
-    generator: Mapping[str, Any] = attrs.field(factory=dict, converter=_own_copy)
+    generator: FrozenRecord = attrs.field(factory=lambda: FrozenRecord({}), converter=_record)
     mixing: Mixing = attrs.field(factory=Mixing)
     notes: tuple[str, ...] = attrs.field(default=(), converter=_notes)
 
@@ -359,7 +371,7 @@ class MashupPlan:
         layers = [layer.at_one_speed() for layer in self.layers]
         return attrs.evolve(self, layers=layers, notes=(*self.notes, f"one speed, not a beat map: {reason}"))
 
-    def layer(self, role: Role) -> Layer:
+    def layer(self, role: Role | str) -> Layer:
         """Return the layer of ``role``, which may be its name; raise PlanError if there is none."""
         for layer in self.layers:
             if layer.role == role:
@@ -375,7 +387,7 @@ class MashupPlan:
             "duration_s": self.duration_s,
             "layers": [layer.to_dict() for layer in self.layers],
             "mixing": attrs.asdict(self.mixing),
-            "generator": copy.deepcopy(dict(self.generator)),
+            "generator": self.generator.plain(),
             "notes": list(self.notes),
         }
 
@@ -412,6 +424,8 @@ class MashupPlan:
                 mixing=Mixing(**data.get("mixing", {})),
                 notes=data.get("notes", ()),
             )
+        except UsageError as error:
+            raise PlanError(f"the plan is malformed: {error.problem}", error.fix) from error
         except (KeyError, TypeError, ValueError) as error:
             raise PlanError(f"the plan is malformed: {error!r}", "give what `mashkit generate` wrote") from error
 
