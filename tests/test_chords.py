@@ -55,6 +55,8 @@ def test_chords_between_their_times() -> None:
     assert chords.within(1.5, 2.5) == Chords([0.0, 0.5, 1.0], ["C:maj", "G:7"])
     assert chords.within(0.0, 1.0) == Chords([0.5, 1.0], ["C:maj"])
     assert chords.within(3.0, 4.0) is None
+    assert chords.within(1.0, 1.0) is None
+    assert chords.within(2.5, 1.5) is None
     assert chords.intervals.tolist() == [[0.5, 2.0], [2.0, 3.0]]
 
 

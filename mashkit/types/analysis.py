@@ -137,7 +137,9 @@ _ROUNDING = 1e-6
 
 
 def _confidence(values: Mapping[str, Any]) -> Mapping[str, float]:
-    found = {name: as_number(value, f"confidence of {name}", AnalysisError) for name, value in dict(values).items()}
+    if not isinstance(values, Mapping) or not all(isinstance(name, str) for name in values):
+        raise AnalysisError(f"confidence is {values!r}", "give a mapping of fields to numbers from 0 to 1")
+    found = {name: as_number(value, f"confidence of {name}", AnalysisError) for name, value in values.items()}
     for name, value in found.items():
         if not -_ROUNDING <= value <= 1 + _ROUNDING:
             raise AnalysisError(f"confidence of {name} is {value:g}", "give a number from 0 to 1")
@@ -151,6 +153,9 @@ def _candidates(values: Iterable[Iterable[Any]]) -> tuple[tuple[float, float], .
     ]
     if any(len(pair) != 2 for pair in pairs):
         raise AnalysisError(f"tempo_candidates are {pairs}", "give pairs of BPM and strength")
+    for pair in pairs:
+        if not (0 < pair[0] < math.inf and math.isfinite(pair[1])):
+            raise AnalysisError(f"an entry of tempo_candidates is {pair}", "give a positive BPM and a finite strength")
     return tuple((pair[0], pair[1]) for pair in pairs)
 
 
@@ -200,7 +205,7 @@ class Analysis:
     Raises
     ------
     AnalysisError
-        If the times, the tempo or the tuning break these rules.
+        If a value breaks these rules, or is of another type.
 
     Examples
     --------
@@ -228,6 +233,10 @@ class Analysis:
     def __attrs_post_init__(self) -> None:
         if self.key is not None and not isinstance(self.key, Key):
             raise AnalysisError(f"key is {self.key!r}", 'give a Key, such as Key.parse("A minor")')
+        if self.chords is not None and not isinstance(self.chords, Chords):
+            raise AnalysisError(f"chords are {self.chords!r}", "give Chords(times, labels)")
+        if self.melody is not None and not isinstance(self.melody, Melody):
+            raise AnalysisError(f"melody is {self.melody!r}", "give Melody(f0, confidence, hop_s)")
         if self.tuning is not None and (type(self.tuning) is not float or not -50 <= self.tuning < 50):
             raise AnalysisError(
                 f"tuning is {self.tuning!r} cents",

@@ -43,9 +43,14 @@ def times_fault(times: npt.ArrayLike, *, least: float = -math.inf) -> str:
     return ""
 
 
-def as_times(values: npt.ArrayLike, what: str, error: type[MashkitError]) -> npt.NDArray[np.float64]:
-    """Return values as :func:`read_only` does; raises ``error`` with ``what`` if they are not numbers."""
+def as_numbers(values: npt.ArrayLike, what: str, error: type[MashkitError], fix: str) -> npt.NDArray[np.float64]:
+    """Return values as :func:`read_only` does; raises ``error`` with ``what`` and ``fix`` if they are not numbers."""
     try:
         return read_only(values)
-    except (TypeError, ValueError) as wrong:
-        raise error(f"{what} are not numbers: {wrong}", "give seconds") from wrong
+    except (TypeError, ValueError, OverflowError) as wrong:
+        raise error(f"{what} are not numbers: {wrong}", fix) from wrong
+
+
+def as_times(values: npt.ArrayLike, what: str, error: type[MashkitError]) -> npt.NDArray[np.float64]:
+    """Return times, seconds, as :func:`as_numbers` does."""
+    return as_numbers(values, what, error, "give seconds")

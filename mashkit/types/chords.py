@@ -51,6 +51,12 @@ def _semitones(degree: str) -> int:
     return (_DEGREES[(number - 1) % 7] + degree.count("#") - degree.count("b")) % 12
 
 
+def _no_chord(label: object) -> AnalysisError:
+    return AnalysisError(
+        f"{label!r} is not a chord", 'write it like "A:min", "Bb:maj7", "C:maj/3", or "N" for no chord'
+    )
+
+
 @functools.lru_cache(maxsize=4096)
 def chord_tones(label: str) -> frozenset[int]:
     """Return the pitch classes of a chord, C = 0, with its bass note; empty for no chord and for an unknown one.
@@ -72,12 +78,10 @@ def chord_tones(label: str) -> frozenset[int]:
     """
     if label in (NO_CHORD, UNKNOWN_CHORD):
         return frozenset()
-    match = _LABEL.fullmatch(label)
+    match = _LABEL.fullmatch(label) if isinstance(label, str) else None
     quality = "maj" if match is None or match["quality"] is None else match["quality"]
     if match is None or quality not in _QUALITIES:
-        raise AnalysisError(
-            f"{label!r} is not a chord", 'write it like "A:min", "Bb:maj7", "C:maj/3", or "N" for no chord'
-        )
+        raise _no_chord(label)
     tones = set(_QUALITIES[quality])
     for degree in (match["degrees"] or "").replace(" ", "").split(","):
         if not re.fullmatch(r"\*?[b#]*[1-9]\d?", degree):
@@ -156,13 +160,16 @@ class Chords:
                 "the times of chords are not finite, non-negative, strictly increasing seconds: "
                 + times_fault(self.times, least=0)
             )
+        for label in self.labels:
+            if not isinstance(label, str):
+                raise _no_chord(label)
         for label in set(self.labels):
             chord_tones(label)
 
     @classmethod
     def joined(cls, times: npt.ArrayLike, labels: Sequence[str]) -> Chords:
         """Return chords in which equal neighbours are one chord; parameters as for the class."""
-        boundaries = _times(times)
+        boundaries, labels = _times(times), as_tuple(labels)
         if len(labels) == 0 or boundaries.shape != (len(labels) + 1,):
             raise _uneven(labels, boundaries)
         new = [index for index, label in enumerate(labels) if index == 0 or label != labels[index - 1]]
@@ -188,7 +195,7 @@ class Chords:
     def within(self, start: float, end: float) -> Chords | None:
         """Return the part from ``start`` to ``end``, seconds, with times from ``start``; None if no chord is there."""
         inside = np.flatnonzero((self.times[1:] > start) & (self.times[:-1] < end))
-        if len(inside) == 0:
+        if start >= end or len(inside) == 0:
             return None
         first, last = int(inside[0]), int(inside[-1])
         times = np.clip(self.times[first : last + 2], start, end) - start

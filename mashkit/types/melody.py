@@ -12,10 +12,18 @@ import numpy.typing as npt
 
 from mashkit.errors import AnalysisError
 from mashkit.numbers import plain_number
-from mashkit.types.arrays import read_only
+from mashkit.types.arrays import as_numbers
 from mashkit.types.timemap import Times
 
 _same = attrs.cmp_using(eq=np.array_equal)
+
+
+def _hertz(values: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    return as_numbers(values, "f0 of a melody", AnalysisError, "give Hz, 0 where nothing is sung")
+
+
+def _shares(values: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    return as_numbers(values, "confidences of a melody", AnalysisError, "give numbers from 0 to 1")
 
 
 @attrs.frozen
@@ -48,8 +56,8 @@ class Melody:
     np.float64(69.0)
     """
 
-    f0: npt.NDArray[np.float64] = attrs.field(converter=read_only, eq=_same, hash=False, repr=False)
-    confidence: npt.NDArray[np.float64] = attrs.field(converter=read_only, eq=_same, hash=False, repr=False)
+    f0: npt.NDArray[np.float64] = attrs.field(converter=_hertz, eq=_same, hash=False, repr=False)
+    confidence: npt.NDArray[np.float64] = attrs.field(converter=_shares, eq=_same, hash=False, repr=False)
     hop_s: float = attrs.field(converter=plain_number)
     start_s: float = attrs.field(default=0.0, converter=plain_number)
 
