@@ -30,7 +30,7 @@ LOCAL_EXECUTOR = ComponentInfo(
 
 RANDOM = ComponentInfo(
     name="random",
-    target="mashkit.builtin.floors:RandomScorer",
+    target="mashkit.builtin.baselines:RandomScorer",
     summary="chance: a random probability that depends on the plan's id; for benchmarks",
     provides={"draw"},
     code_license="MIT",
@@ -40,7 +40,7 @@ RANDOM = ComponentInfo(
 
 LOUDNESS = ComponentInfo(
     name="loudness",
-    target="mashkit.builtin.floors:LoudnessScorer",
+    target="mashkit.builtin.baselines:LoudnessScorer",
     summary="loudness: the louder, the better, whatever harmony and rhythm; for benchmarks",
     provides={"loudness"},
     code_license="MIT",

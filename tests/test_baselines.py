@@ -1,4 +1,4 @@
-"""The floors of the scorers' benchmark: chance, and loudness."""
+"""The baseline scorers: chance, and loudness."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mashkit.audio.levels import loudness
-from mashkit.builtin.floors import SILENCE_LUFS, LoudnessScorer, RandomScorer
+from mashkit.builtin.baselines import SILENCE_LUFS, LoudnessScorer, RandomScorer
 from mashkit.errors import OptionError
 from mashkit.registry import Registry
 from mashkit.rendering.renderer import Renderer
