@@ -25,7 +25,7 @@ from mashkit.cliptable import ClipTable
 from mashkit.conditions import Promise
 from mashkit.discovery import Registered
 from mashkit.interfaces import generator
-from mashkit.listen.freezing import Wishes
+from mashkit.listen.freezing import MashupStudyOptions
 from mashkit.listen.records import PageKind
 from mashkit.pipeline import Kit
 from mashkit.registry import Registry
@@ -79,7 +79,7 @@ WORDS: Mapping[tuple[str, str], str] = {
     ("*", "same_recording"): "once, or the choice that the database has stored",
     ("new", "output"): "the current folder",
     **{
-        ("new", name): str(getattr(attrs.fields(Wishes), name).default)
+        ("new", name): str(getattr(attrs.fields(MashupStudyOptions), name).default)
         for name in ("each", "count", "queries", "candidates", "training")
     },
     ("new", "ask"): str(PageKind.RATING),

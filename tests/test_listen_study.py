@@ -22,7 +22,7 @@ from mashkit.cli.actions import port
 from mashkit.errors import CatalogError, MashkitError, UsageError
 from mashkit.listen import designs, exclusions, sequences, stimuli, texts
 from mashkit.listen.designs import Candidate, Layout
-from mashkit.listen.freezing import Frame, Wishes, freeze_mashups, freeze_table
+from mashkit.listen.freezing import Frame, MashupStudyOptions, freeze_mashups, freeze_table
 from mashkit.listen.records import PREFERRED, QUESTIONS, Answer, Page, PageKind
 from mashkit.listen.simulate import design as simulated
 from mashkit.listen.study import Protocol, Rules, Study, StudyError, load
@@ -581,8 +581,10 @@ def test_the_rules_are_for_the_controls_that_a_study_has(tmp_path: Path, control
 def test_controls_and_training_pages_that_cannot_be_made_are_told(tmp_path: Path) -> None:
     source = SyntheticSource([(Key(tonic, "major"), 118.0 + tonic) for tonic in range(3)], bars=14)
     protocol = Protocol(headphones=False, level=False)
-    wishes = Wishes(task="retrieval", systems=("random",), queries=1, candidates=2, negatives=3, training=4)
-    study = freeze_mashups(Kit(), source, wishes, Frame(seed=1, protocol=protocol), tmp_path / "study")
+    options = MashupStudyOptions(
+        task="retrieval", systems=("random",), queries=1, candidates=2, negatives=3, training=4
+    )
+    study = freeze_mashups(Kit(), source, options, Frame(seed=1, protocol=protocol), tmp_path / "study")
     assert (len(study.negatives), len(study.of_kind(PageKind.TRAINING))) == (1, 3)
     assert set(study.notes) >= {
         "2 of the 3 pages with a control: no more vocals have one",
@@ -595,10 +597,10 @@ def test_controls_and_training_pages_that_cannot_be_made_are_told(tmp_path: Path
 @pytest.mark.parametrize("task", ["generation", "retrieval", "preference"])
 def test_a_study_of_mashups_is_frozen(tmp_path: Path, task: str) -> None:
     source = SyntheticSource([(Key(tonic, "major"), 118 + tonic) for tonic in range(4)], bars=14)
-    wishes = Wishes(
+    options = MashupStudyOptions(
         task=task, systems=("loudness", "random", "amu"), count=12, each=2, queries=2, candidates=4, negatives=1
     )
-    study = freeze_mashups(Kit(), source, wishes, Frame(seed=1), tmp_path / "study")
+    study = freeze_mashups(Kit(), source, options, Frame(seed=1), tmp_path / "study")
     assert load(tmp_path / "study").hash == study.hash
     assert len(study.results) == {"generation": 12, "retrieval": 4}.get(task, len(study.results))
     assert 0 < len(study.results) <= 12
@@ -737,17 +739,17 @@ def test_a_query_that_is_no_clip_is_named_with_its_option(tmp_path: Path) -> Non
         def clip(self, clip_id: str) -> Any:
             raise CatalogError(f"no clip {clip_id!r} in this catalog")
 
-    wishes = Wishes(task="retrieval", systems=("amu",), vocals=("nope",))
+    options = MashupStudyOptions(task="retrieval", systems=("amu",), vocals=("nope",))
     with pytest.raises(UsageError, match=r"--query nope: no clip 'nope'.*--list-clips"):
-        freeze_mashups(Kit(), Empty(), wishes, Frame(), tmp_path / "study")
+        freeze_mashups(Kit(), Empty(), options, Frame(), tmp_path / "study")
     assert not (tmp_path / "study").exists()
 
 
 def test_systems_may_have_commas_in_brackets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     seen: list[tuple[str, ...]] = []
 
-    def stop(kit: Kit, catalog: Any, wishes: Wishes, *rest: Any, **more: Any) -> Any:
-        seen.append(wishes.systems)
+    def stop(kit: Kit, catalog: Any, options: MashupStudyOptions, *rest: Any, **more: Any) -> Any:
+        seen.append(options.systems)
         raise StudyError("enough")
 
     monkeypatch.setattr("mashkit.listen.freezing.freeze_mashups", stop)

@@ -111,7 +111,15 @@ def _add_serve(action: Callable[[str, str, Run], argparse.ArgumentParser]) -> No
 def _new(arguments: argparse.Namespace) -> int:
     from mashkit.cli.console import printed, say
     from mashkit.cli.progress import ProgressListener
-    from mashkit.listen.freezing import CONDITIONS, Frame, Wishes, freeze_mashups, freeze_table, kits_of, require_new
+    from mashkit.listen.freezing import (
+        CONDITIONS,
+        Frame,
+        MashupStudyOptions,
+        freeze_mashups,
+        freeze_table,
+        kits_of,
+        require_new,
+    )
     from mashkit.listen.records import PageKind
     from mashkit.listen.study import CONTROLS, Protocol
     from mashkit.listen.texts import shipped, with_file
@@ -152,7 +160,7 @@ def _new(arguments: argparse.Namespace) -> int:
         from mashkit.cli.kits import kinds_for_songs, kit_of, require, require_downbeats, require_licences
 
         numbers = {name: getattr(arguments, name) for name in ("count", "each", "queries", "candidates", "training")}
-        wishes = Wishes(
+        options = MashupStudyOptions(
             task=arguments.task,
             systems=tuple(parts_of(arguments.systems)),
             vocals=tuple(arguments.query),
@@ -162,11 +170,11 @@ def _new(arguments: argparse.Namespace) -> int:
         require_new(arguments.output)
         kit = require(kit_of(arguments), arguments, "generator", "stretcher", *kinds_for_songs(arguments))
         require_downbeats(kit, arguments, [kit.generator.require_condition(one) for one in CONDITIONS])
-        for one in kits_of(kit, wishes.systems).values():  # what is wrong with one is found before songs are separated
+        for one in kits_of(kit, options.systems).values():  # what is wrong with one is found before songs are separated
             require_licences(one, arguments, {"scorer": "--systems"})
         with ProgressListener(kit.registry, quiet=arguments.quiet):
             catalog = catalog_of(kit, arguments, arguments.songs)
-            study = freeze_mashups(kit, catalog, wishes, frame, arguments.output, note=say)
+            study = freeze_mashups(kit, catalog, options, frame, arguments.output, note=say)
     facts = {
         "study": path_text(arguments.output),
         "hash": study.hash,

@@ -51,8 +51,8 @@ _PART = ".part"
 
 
 @attrs.frozen(kw_only=True)
-class Wishes:
-    """What a study of mashups shall hold.
+class MashupStudyOptions:
+    """What a study of mashups holds.
 
     Parameters
     ----------
@@ -81,8 +81,8 @@ class Wishes:
 
     Examples
     --------
-    >>> from mashkit.listen.freezing import Wishes
-    >>> Wishes(task="generation", systems=("amu",), each=5, count=6)
+    >>> from mashkit.listen.freezing import MashupStudyOptions
+    >>> MashupStudyOptions(task="generation", systems=("amu",), each=5, count=6)
     Traceback (most recent call last):
         ...
     mashkit.errors.UsageError: --count 6 for a top 5 and a bottom 5 of each system (give --count 10 or more, or a
@@ -157,7 +157,13 @@ def kits_of(kit: Kit, systems: Sequence[str]) -> dict[str, Kit]:
 
 
 def freeze_mashups(
-    kit: Kit, catalog: Any, wishes: Wishes, frame: Frame, folder: Path, *, note: Callable[[str], object] = str
+    kit: Kit,
+    catalog: Any,
+    options: MashupStudyOptions,
+    frame: Frame,
+    folder: Path,
+    *,
+    note: Callable[[str], object] = str,
 ) -> Study:
     """Choose mashups of a catalog's clips by systems, render them once, and freeze the study.
 
@@ -166,7 +172,7 @@ def freeze_mashups(
     kit : Kit
         Generates and renders; its scorer is not used.
     catalog : Catalog
-    wishes : Wishes
+    options : MashupStudyOptions
     frame : Frame
     folder : Path
         Must not exist, or be empty.
@@ -178,24 +184,28 @@ def freeze_mashups(
     UsageError
         If a query is no clip of the catalog.
     StudyError
-        If there are too few candidates for the design.
+        If the folder is not empty or cannot be written to, or there are too few candidates for the design.
+    OutputError
+        If the folder cannot be made, or a file in it cannot be written.
+    MashkitError
+        If a scorer cannot be used, or no pool of mashups can be generated.
     """
-    kits = kits_of(kit, wishes.systems)
+    kits = kits_of(kit, options.systems)
     with _Making(folder, frame, note) as making:
         choice = _Choice(kit, kits, catalog, making)
         layout = making.layout
-        if wishes.task == "generation":
-            rankings = choice.rankings(choice.pool(wishes.count), wishes.each)
-            designs.generation(layout, rankings, choice.originals, each=wishes.each)
+        if options.task == "generation":
+            rankings = choice.rankings(choice.pool(options.count), options.each)
+            designs.generation(layout, rankings, choice.originals, each=options.each)
         else:
             best: dict[str, dict[str, Candidate]] = {}
             beside: dict[str, Candidate] = {}
-            even = wishes.task == "retrieval" and len(kits) % 2 == 0
-            queries = choice.queries(wishes.queries, wishes.vocals)
-            if len(queries) < wishes.queries and not wishes.vocals:
-                making.tell([f"{wishes.queries - len(queries)} of the {wishes.queries} queries: no more vocals"])
+            even = options.task == "retrieval" and len(kits) % 2 == 0
+            queries = choice.queries(options.queries, options.vocals)
+            if len(queries) < options.queries and not options.vocals:
+                making.tell([f"{options.queries - len(queries)} of the {options.queries} queries: no more vocals"])
             for vocal in queries:
-                found = choice.best(vocal, wishes.candidates)
+                found = choice.best(vocal, options.candidates)
                 control = choice.control(vocal) if even else None
                 if found is None or (even and control is None):
                     continue
@@ -204,19 +214,19 @@ def freeze_mashups(
                     beside[vocal] = control
             if not best:
                 raise StudyError("no query has candidates", "give more songs, or --query")
-            if wishes.task == "retrieval":
+            if options.task == "retrieval":
                 making.tell(designs.retrieval(layout, best, choice.originals, beside))
             else:
                 making.tell(designs.preference(layout, best))
-        kind = PageKind.PREFERENCE if wishes.task == "preference" else PageKind.RATING
+        kind = PageKind.PREFERENCE if options.task == "preference" else PageKind.RATING
         used = list(dict.fromkeys(one.vocal for one in layout.samples))
-        controls = choice.some_controls(used, wishes.negatives, "pages with a control")
+        controls = choice.some_controls(used, options.negatives, "pages with a control")
         designs.controls(layout, kind, controls, choice.originals)
         spare = [vocal for vocal in choice.all_vocals() if vocal not in used]
-        training = choice.some_controls([*spare, *used], wishes.training, "training pages")
+        training = choice.some_controls([*spare, *used], options.training, "training pages")
         designs.controls(layout, PageKind.TRAINING, training, choice.originals)
         described = {name: dict(one.scorer.described()) for name, one in kits.items()}
-        return making.finish(wishes.task, described, choice.starts(), choice.plans())
+        return making.finish(options.task, described, choice.starts(), choice.plans())
 
 
 def freeze_table(
@@ -232,9 +242,12 @@ def freeze_table(
     Raises
     ------
     UsageError
-        If the table, or a sound that it names, cannot be read; the text has the line.
+        If the table cannot be read, or there is no file where it names a sound.
     StudyError
-        If the table is not so; the text has the line.
+        If the table is not so, or a sound cannot be decoded; the text has the line. If a sound is silent or shorter
+        than 0.4 s; the text has its path. If the folder is not empty or cannot be written to.
+    OutputError
+        If the folder cannot be made, or a file in it cannot be written.
     """
     rows = _rows(table)
     with _Making(folder, frame, note) as making:
@@ -358,6 +371,11 @@ class _Making:
         self._notes: list[str] = []
         self.layout = Layout(random.Random(frame.seed))  # noqa: S311 — a draw that can be repeated, no secret
 
+    @property
+    def seed(self) -> int:
+        """The seed of the study's draws."""
+        return self._frame.seed
+
     def __enter__(self) -> _Making:
         try:
             shutil.rmtree(self._part, ignore_errors=True)
@@ -449,7 +467,7 @@ class _Choice:
 
     def __init__(self, kit: Kit, kits: Mapping[str, Kit], catalog: Any, making: _Making) -> None:
         self._kit, self._kits, self._catalog, self._making = kit, kits, catalog, making
-        self._seed = making._frame.seed
+        self._seed = making.seed
         self._mashups: dict[str, Mashup] = {}
         self._bad: set[str] = set()
         self.originals: dict[str, Candidate] = {}
@@ -602,4 +620,4 @@ class _Choice:
         return {key: max(of.values()) - start for of in begins.values() for key, start in of.items()}
 
 
-__all__ = ["ORIGINAL", "TASKS", "UNMATCHED", "Frame", "Wishes", "freeze_mashups", "freeze_table"]
+__all__ = ["ORIGINAL", "TASKS", "UNMATCHED", "Frame", "MashupStudyOptions", "freeze_mashups", "freeze_table"]
