@@ -852,7 +852,7 @@ def test_an_environment_that_an_earlier_mashkit_made(
     assert raised.value.fix == f"mashkit env remove old; {fix}"
 
 
-@pytest.mark.parametrize(("protocol", "which"), [(2, "an earlier"), (99, "another")])
+@pytest.mark.parametrize(("protocol", "which"), [(2, "an earlier"), (3, "an earlier"), (99, "another")])
 def test_an_environment_whose_messages_are_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, protocol: int, which: str
 ) -> None:

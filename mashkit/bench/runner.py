@@ -53,7 +53,7 @@ from mashkit.hookspecs import StageEvent
 from mashkit.locks import held
 from mashkit.paths import encodable, path_text
 from mashkit.registry import Registry
-from mashkit.remote.progress import heard_by
+from mashkit.remote.progress import listening
 from mashkit.rendering.output import environment
 from mashkit.workers.channel import Lost, TimedOut
 from mashkit.workers.interpreter import Interpreter
@@ -248,7 +248,7 @@ def _prepared(
     """Return a suite's task and inputs, the rows in the folder, and the matches; errors are those of :func:`run`."""
     task = load_task(suite.task)
     absent = {one.label: _why_absent(registry, task, one) for one in suite.competitors}
-    with heard_by(notify):
+    with listening(notify):
         inputs = task.inputs(suite.record(task.version).inputs, data)
     if not inputs:
         raise SuiteError(f"suite {suite.name!r} measures nothing", "check its settings")

@@ -46,7 +46,7 @@ from mashkit.workers.interpreter import LAST_LINES
 OLDEST_PYTHON = (3, 11)
 """Oldest Python that mashkit runs on (requires-python of its pyproject.toml)."""
 
-Hear = Callable[[StageEvent], object]
+Notify = Callable[[StageEvent], object]
 
 
 @attrs.frozen
@@ -121,7 +121,7 @@ def create_environment(
     registry: Discovery,
     python: str | None = None,
     packages: Sequence[str] = (),
-    notify: Hear = lambda _: None,
+    notify: Notify = lambda _: None,
 ) -> Environment:
     """Make an environment, start its components once as a test, and return it.
 
@@ -173,7 +173,7 @@ _PIP_FIX = "read its output; a package may need another Python: name one with --
 class _Steps:
     """Report progress as events; the lines of the programs that are run are reported as they are printed."""
 
-    def __init__(self, notify: Hear, total: int) -> None:
+    def __init__(self, notify: Notify, total: int) -> None:
         self.notify = notify
         self.total = total
         self.done = 0

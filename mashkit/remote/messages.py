@@ -25,7 +25,7 @@ from mashkit.types import Audio, Samples
 from mashkit.workers.channel import BadMessageError
 from mashkit.workers.pickling import Message
 
-PROTOCOL = 3
+PROTOCOL = 4
 """Version of the messages; raise it with every change of them."""
 LONGEST = 1 << 28
 """Largest length of a message's JSON, bytes; the clips of a very large catalog need a tenth of it."""

@@ -22,7 +22,7 @@ def listen(listener: Callable[[StageEvent], object]) -> None:
 
 
 @contextlib.contextmanager
-def heard_by(listener: Callable[[StageEvent], object]) -> Iterator[None]:
+def listening(listener: Callable[[StageEvent], object]) -> Iterator[None]:
     """Call ``listener`` with each event that is reported in this process while the block runs."""
     listen(listener)
     try:

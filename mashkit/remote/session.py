@@ -96,7 +96,7 @@ class Made:
     trained_on: tuple[str, ...]
     """Recordings its weights were trained on."""
     code: str
-    """A sha256 of its code; empty if the worker's mashkit does not report it."""
+    """A sha256 of its code."""
 
 
 class Session:
@@ -286,10 +286,8 @@ class Session:
         component = {"kind": self.kind, "name": self.name, "options": self._options}
         made = self._exchange(worker, "create", component, START_TIMEOUT_S)
         promises = {name: Promise(**promise) for name, promise in made["promises"].items()}
-        # Environments that were made before do not report the last two.
-        trained_on, code = tuple(made.get("trained_on", ())), made.get("code", "")
         info, origin = ComponentInfo(**made["info"]), Origin(**made["origin"])
-        return Made(info, made["options"], origin, promises, trained_on, code)
+        return Made(info, made["options"], origin, promises, tuple(made["trained_on"]), made["code"])
 
     def _require_same_mashkit(self, worker: _Worker) -> None:
         """Read the worker's first message; raise ComponentUnavailable if its mashkit is not this one."""
