@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from mashkit.builtin.paper import PaperGenerator
 from mashkit.cliptable import ClipTable
 from mashkit.conditions import TEMPO_CLASH, folded
+from mashkit.errors import StemError, UsageError
 from mashkit.types import Clip, Condition, Key, Role
 
 NOTED = [72.0, 75.0, 80.0, 86.4, 90.0, 93.6, 96.0, 100.0, 115.2, 120.0, 125.0, 144.0, 150.0, 160.0, 180.0, 240.0]
@@ -220,3 +221,29 @@ def test_one_table_has_one_index() -> None:
     table = table_of([(0, 0, False, 100.0, True, 1.0)])
     assert PaperGenerator().index(table) is PaperGenerator(align="speed").index(table)
     assert PaperGenerator().index(table) is not PaperGenerator(max_shift=1).index(table)
+
+
+def test_roles_and_conditions_may_be_names_and_others_are_refused() -> None:
+    clips = [(song, 3 * song, False, 100.0, True, 1.0) for song in range(4)]
+    index = PaperGenerator().index(table_of(clips))
+    for role in (Role.HARMONIC, Role.PERCUSSION):
+        for condition in list(Condition)[1:]:
+            assert (
+                index.candidates(0, str(role), str(condition)).rows().tolist()
+                == index.candidates(0, role, condition).rows().tolist()
+            )
+    assert len(index.candidates(0, "percussion", "matched")) > len(index.candidates(0, "harmonic", "matched"))
+    assert index.seeds("original").tolist() == [0, 1, 2, 3]
+    with pytest.raises(UsageError, match=r"condition 'unmatched_key' \(did you mean 'unmatched-key'"):
+        index.candidates(0, Role.HARMONIC, "unmatched_key")
+    with pytest.raises(UsageError, match="condition 'original'"):
+        index.candidates(0, Role.HARMONIC, Condition.ORIGINAL)
+    with pytest.raises(UsageError, match="condition 'nope'"):
+        index.seeds("nope")
+    with pytest.raises(UsageError, match="the role vocal has no candidates"):
+        index.candidates(0, Role.VOCAL, Condition.MATCHED)
+    with pytest.raises(StemError, match="'drums' is not a role"):
+        index.candidates(0, "drums", Condition.MATCHED)
+    for row in (-1, 4):
+        with pytest.raises(UsageError, match=rf"seed is {row} \(give a row from 0 to 3\)"):
+            index.candidates(row, Role.HARMONIC, Condition.MATCHED)

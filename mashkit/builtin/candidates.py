@@ -26,6 +26,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from mashkit.arguments import require_whole
 from mashkit.cliptable import LACKING, ClipTable
 from mashkit.conditions import (
     BACKING,
@@ -41,9 +42,10 @@ from mashkit.conditions import (
     tempi_clash,
     tenths,
 )
+from mashkit.errors import UsageError, suggestion
 from mashkit.features.tuning import semitones_between
 from mashkit.timing import metre
-from mashkit.types import Condition, Role
+from mashkit.types import Condition, Role, as_role
 
 Rows: TypeAlias = npt.NDArray[np.intp]
 Interval: TypeAlias = tuple[float, float]
@@ -55,6 +57,19 @@ KEYS = 24
 """Number of groups of whole keys: twelve tonics in two modes."""
 
 _EVERY_TEMPO = ((0.0, math.inf),)
+_CONDITIONS = tuple(Condition)
+_DRAWN = tuple(condition for condition in Condition if condition is not Condition.ORIGINAL)
+"""The conditions whose stems come from other songs than the vocal."""
+
+
+def _known_condition(condition: object, *, known: Sequence[Condition]) -> Condition:
+    """Return a condition that may be its name; raises UsageError if it is not among those known."""
+    for one in known:
+        if one == condition:
+            return one
+    raise UsageError(
+        f"no stems are chosen by the condition {str(condition)!r}", suggestion(str(condition), map(str, known))
+    )
 
 
 class Candidates:
@@ -195,8 +210,15 @@ class CandidateIndex:
         known_tempi = table.tempi[self._known]
         self._tempo_range = (float(known_tempi.min()), float(known_tempi.max())) if len(known_tempi) else (1.0, 1.0)
 
-    def seeds(self, condition: Condition) -> Rows:
-        """Return the rows whose vocal may be drawn: those that are eligible and have an active vocal."""
+    def seeds(self, condition: Condition | str) -> Rows:
+        """Return the rows whose vocal may be drawn: those that are eligible and have an active vocal.
+
+        Raises
+        ------
+        UsageError
+            If the condition is not one of the paper's.
+        """
+        condition = _known_condition(condition, known=_CONDITIONS)
         return np.flatnonzero(self._eligible(condition) & self._active[:, list(Role).index(Role.VOCAL)])
 
     def is_eligible(self, row: int, condition: Condition) -> bool:
@@ -252,7 +274,7 @@ class CandidateIndex:
         """Return the seed's tempo / the row's tempo."""
         return float(self._tempi[seed]) / float(self._tempi[row])
 
-    def candidates(self, seed: int, role: Role, condition: Condition) -> Candidates:
+    def candidates(self, seed: int, role: Role | str, condition: Condition | str) -> Candidates:
         """Return the rows whose stem of a role the condition accepts for the seed's vocal.
 
         Parameters
@@ -262,8 +284,21 @@ class CandidateIndex:
         role : Role
             HARMONIC or PERCUSSION.
         condition : Condition
-            Any condition except *original*, which has no candidates.
+            Any of the paper's conditions except *original*, which has no candidates.
+
+        Raises
+        ------
+        UsageError
+            If there is no such row, or the role or the condition has no candidates.
+        StemError
+            If there is no such role.
         """
+        role, seed = as_role(role), require_whole("seed", seed)
+        if role not in BACKING:
+            raise UsageError(f"the role {role} has no candidates", f"give {' or '.join(BACKING)}")
+        condition = _known_condition(condition, known=_DRAWN)
+        if not 0 <= seed < len(self._tempi):
+            raise UsageError(f"seed is {seed}", f"give a row from 0 to {len(self._tempi) - 1}")
         return self._found(seed, role, condition, self._fitting_metres(seed))
 
     def _found(self, seed: int, role: Role, condition: Condition, metres: Sequence[int]) -> Candidates:
