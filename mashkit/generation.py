@@ -16,7 +16,7 @@ from typing import Any
 
 import attrs
 
-from mashkit.arguments import require, require_whole
+from mashkit.arguments import require, require_number, require_whole
 from mashkit.cliptable import ClipTable
 from mashkit.compactset import CompactSet
 from mashkit.conditions import UNMATCHED, fits_by_chance
@@ -43,8 +43,8 @@ class Recipe:
     Raises
     ------
     UsageError
-        If a name cannot be a condition's, a count is negative, or all counts are 0. A condition that the generator
-        does not have is found only when the generator draws.
+        If the counts are no mapping, a name cannot be a condition's, a count is negative, or all counts are 0. A
+        condition that the generator does not have is found only when the generator draws.
 
     Examples
     --------
@@ -104,9 +104,14 @@ class Recipe:
             of other conditions.
         """
         negatives = require_whole("negatives", negatives)
-        given = dict.fromkeys(UNMATCHED, 1.0) if shares is None else dict(shares)
+        if negatives < 0:
+            # Checked here and not in the counts, because a negative number shared out gives counts above 0, too.
+            raise UsageError(f"negatives is {negatives}", "give 0 or more")
+        shares = dict.fromkeys(UNMATCHED, 1.0) if shares is None else shares
+        require("shares", shares, Mapping, "give {condition: share, …}")
+        given = {name: require_number(f"shares of negatives: {name}", share, 0) for name, share in shares.items()}
         whole = sum(given.values())
-        if set(given) - set(UNMATCHED) or any(share < 0 for share in given.values()) or not 0 < whole < math.inf:
+        if set(given) - set(UNMATCHED) or not 0 < whole < math.inf:
             raise UsageError(f"shares of negatives {given}", f"give shares of {', '.join(UNMATCHED)}")
         exact = {condition: negatives * share / whole for condition, share in given.items()}
         counts = {condition: int(part) for condition, part in exact.items()}
@@ -204,7 +209,8 @@ class Mixture:
     Raises
     ------
     UsageError
-        In the same cases as in :meth:`Generator.plan`, and if it is iterated over a second time.
+        In the same cases as in :meth:`Generator.plan`, if an argument has another type, and if it is iterated over a
+        second time.
     GenerationError
         While iterating, if no condition has a single plan. A single condition without plans is reported in
         ``report``, and the others go on.
@@ -238,6 +244,8 @@ class Mixture:
         self._seed = seed = require_whole("seed", seed)
         self._vocal = vocal
         self._executor = executor
+        if executor is not None:
+            require("executor", executor, Executor, "give an executor, such as kit.executor, or none")
         self._begun = False
         for condition in recipe.counts:
             generator.require_sense(self._table, condition=condition, seed=seed, vocal=vocal)

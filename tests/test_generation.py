@@ -78,6 +78,8 @@ def test_thirds_are_equal() -> None:
         ({"matched": -1}, "-1"),
         ({"odd ": 1}, "odd"),
         ({"matched": 2.5}, "2.5"),
+        (["matched"], "'matched'. given for a mapping"),
+        (5, "5 given for a mapping"),
     ],
 )
 def test_recipes_that_make_no_sense(counts: dict[Condition, int], problem: str) -> None:
@@ -86,11 +88,26 @@ def test_recipes_that_make_no_sense(counts: dict[Condition, int], problem: str) 
 
 
 @pytest.mark.parametrize(
-    "shares", [{"matched": 1.0}, {"unmatched-key": -1.0}, {"unmatched-key": 0.0}, {"unmatched-key": float("nan")}]
+    "shares",
+    [
+        {"matched": 1.0},
+        {"unmatched-key": -1.0},
+        {"unmatched-key": 0.0},
+        {"unmatched-key": float("nan")},
+        {"unmatched-key": "1"},
+    ],
 )
 def test_shares_that_make_no_sense(shares: dict[Condition, float]) -> None:
     with pytest.raises(UsageError, match="shares of negatives"):
         Recipe.for_training(negatives=3, shares=shares)
+
+
+def test_numbers_of_plans_that_make_no_sense() -> None:
+    for wrong in ({"negatives": -1}, {"negatives": -2}, {"positives": -1}, {"unlabelled": -1}):
+        with pytest.raises(UsageError, match=str(*wrong.values())):
+            Recipe.for_training(**{"positives": 3, **wrong})
+    with pytest.raises(UsageError, match=r"shares is \[1, 1, 2\], of type list \(give {condition: share"):
+        Recipe.for_training(negatives=3, shares=[1, 1, 2])  # type: ignore[arg-type]
 
 
 # ----------------------------------------------------------------------------------------------------------- mixtures
@@ -229,6 +246,7 @@ def test_a_condition_that_has_none_does_not_stop_the_others() -> None:
 def test_wrong_arguments_are_said_before_anything_is_drawn(clips: ClipTable) -> None:
     right = {"generator": generator(), "clips": clips, "recipe": MIXED, "seed": 0}
     wrong = {"vocal": "nobody", "seed": "1", "generator": "paper", "clips": ["x"], "recipe": {"matched": 1}}
+    wrong["executor"] = "local"
     for name, value in wrong.items():
         with pytest.raises(UsageError, match="no clip has the id" if name == "vocal" else name):
             Mixture(**{**right, name: value})

@@ -302,9 +302,37 @@ def test_works_that_cannot_travel() -> None:
         mk.Work(name="w", start=dict, run=max, gpus=1.5)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"name": 5}, r"Work\.name is 5"),
+        ({"start": 5}, "work 'w': start is 5 .give a function"),
+        ({"run": "max"}, "work 'w': run is 'max'"),
+        ({"arguments": 2}, "2 given for several"),
+        ({"arguments": "ab"}, "'ab' given for several"),
+        ({"cpus": 0}, r"work 'w' needs 0\.0 cores .give a number above 0"),
+        ({"cpus": "two"}, "work 'w' needs 'two' cores"),
+        ({"cpus": float("nan")}, "needs nan cores"),
+        ({"gpus": -1}, r"work 'w' needs -1\.0 GPUs"),
+        ({"gpus": None}, "needs None GPUs"),
+    ],
+)
+def test_works_that_are_wrong(wrong: dict[str, object], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        mk.Work(**{"name": "w", "start": dict, "run": max, **wrong})
+
+
 def test_what_is_no_job() -> None:
     with pytest.raises(UsageError, match=r"'song\.wav' is not a job"):
         list(local(jobs=1).run(["song.wav"]))  # type: ignore[list-item]
+    work = mk.Work(name="w", start=dict, arguments=[{"a": 1}], run=max)  # type: ignore[arg-type]
+    assert work.arguments == ({"a": 1},)
+    with pytest.raises(UsageError, match=r"Job\.work is 'x', of type str .give Work"):
+        mk.Job("x", 1, "a")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"Job\.name is None"):
+        mk.Job(work, 1, None)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"jobs is Job\(.*of type Job .give several jobs"):
+        list(local(jobs=1).run(mk.Job(work, 1, "a")))  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="wait for an outcome, but no job is running"):
         list(local(jobs=1).run([None]))
 

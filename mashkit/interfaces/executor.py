@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 import os
 import pickle
 import time
@@ -14,13 +15,25 @@ from typing import Any, ClassVar
 
 import attrs
 
+from mashkit.arguments import require
 from mashkit.components import Component
 from mashkit.components.fence import plugin_code
 from mashkit.errors import ContractViolation, MashkitError, UsageError, contained, nearest
+from mashkit.numbers import plain_number
+from mashkit.types import as_tuple
 
 PROVIDES = frozenset({"threads", "processes", "cluster"})
 """Kinds of workers that the ``provides`` of an executor may name. A thread that crashes or hangs affects this whole
 process; a process or a machine of a cluster that crashes or hangs affects only its own job."""
+
+
+def _text(instance: object, attribute: attrs.Attribute[str], value: object) -> None:
+    require(f"{type(instance).__name__}.{attribute.name}", value, str, "give text for the user")
+
+
+def _callable(work: Work, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not callable(value):
+        raise UsageError(f"work {work.name!r}: {attribute.name} is {value!r}", "give a function of a module")
 
 
 def _by_reference(work: Work, attribute: attrs.Attribute[Any], value: object) -> None:
@@ -59,7 +72,8 @@ class Work:
     Raises
     ------
     UsageError
-        If a function or the arguments cannot be sent to another process.
+        If a value is of another type or out of its range, or a function or the arguments cannot be sent to another
+        process.
 
     Examples
     --------
@@ -76,17 +90,22 @@ class Work:
     give a function of a module, not one made inside another function
     """
 
-    name: str
-    start: Callable[..., Any] = attrs.field(validator=_by_reference)
-    arguments: tuple[Any, ...] = attrs.field(default=(), validator=_by_reference)
-    run: Callable[[Any, Any], Any] = attrs.field(validator=_by_reference)
-    cpus: float = attrs.field(default=1.0, converter=float, validator=attrs.validators.gt(0))
-    gpus: float = attrs.field(default=0.0, converter=float, validator=attrs.validators.ge(0))
+    name: str = attrs.field(validator=_text)
+    start: Callable[..., Any] = attrs.field(validator=[_callable, _by_reference])
+    arguments: tuple[Any, ...] = attrs.field(default=(), converter=as_tuple, validator=_by_reference)
+    run: Callable[[Any, Any], Any] = attrs.field(validator=[_callable, _by_reference])
+    cpus: float = attrs.field(default=1.0, converter=plain_number)
+    gpus: float = attrs.field(default=0.0, converter=plain_number)
+
+    @cpus.validator
+    def _some(self, _: attrs.Attribute[float], value: object) -> None:
+        if type(value) is not float or not 0 < value < math.inf:
+            raise UsageError(f"work {self.name!r} needs {value!r} cores", "give a number above 0")
 
     @gpus.validator
-    def _whole_or_part(self, _: attrs.Attribute[float], value: float) -> None:
-        if value > 1 and not value.is_integer():
-            raise UsageError(f"work {self.name!r} needs {value} GPUs", "give a part of one GPU, or a whole number")
+    def _whole_or_part(self, _: attrs.Attribute[float], value: object) -> None:
+        if type(value) is not float or not 0 <= value < math.inf or (value > 1 and not value.is_integer()):
+            raise UsageError(f"work {self.name!r} needs {value!r} GPUs", "give a part of one GPU, or a whole number")
 
 
 @attrs.frozen(eq=False)
@@ -101,6 +120,11 @@ class Job:
     name : str
         Name for users, such as the song's path.
 
+    Raises
+    ------
+    UsageError
+        If ``work`` is not a Work, or ``name`` is not text.
+
     Examples
     --------
     >>> import operator
@@ -111,9 +135,13 @@ class Job:
     ('the answer', 42.0)
     """
 
-    work: Work
+    work: Work = attrs.field()
     item: Any = attrs.field(repr=False)
-    name: str
+    name: str = attrs.field(validator=_text)
+
+    @work.validator
+    def _is_work(self, _: attrs.Attribute[Work], value: object) -> None:
+        require("Job.work", value, Work, "give Work(name=…, start=…, run=…)")
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -347,13 +375,14 @@ class Executor(Component):
         Raises
         ------
         UsageError
-            If the iterable gives something other than a job, or gives None while no job is under way; if a job needs
-            more cores or GPUs than any worker has.
+            If ``jobs`` cannot be iterated, gives something other than a job, or gives None while no job is under way;
+            if a job needs more cores or GPUs than any worker has.
         ComponentFailed
             If the executor itself fails.
         ContractViolation
             If an outcome belongs to no given job, or a job has two outcomes.
         """
+        require("jobs", jobs, Iterable, "give several jobs, such as a list of them")
         with self.backend_call("start workers"):
             pool = self._pool()
         self.require_result(pool, Pool, "start workers")

@@ -123,6 +123,11 @@ def _thawed(value: Any) -> Any:
 def frozen_mapping(value: Mapping[Any, Any]) -> FrozenMapping[Any, Any]:
     """Convert an attrs field; callers see the type of the field's own annotation.
 
+    Raises
+    ------
+    UsageError
+        If ``value`` is not a mapping.
+
     Examples
     --------
     >>> import attrs
@@ -133,8 +138,12 @@ def frozen_mapping(value: Mapping[Any, Any]) -> FrozenMapping[Any, Any]:
     >>> Part({"vocals": -3.0}).gains["vocals"]
     -3.0
     """
-    # A frozen mapping is shared, not copied, because thousands of plans have the same record of their generator.
-    return value if isinstance(value, FrozenMapping) else FrozenMapping(value)
+    # A frozen mapping is shared, not copied, because many values may have the same.
+    if isinstance(value, FrozenMapping):
+        return value
+    if not isinstance(value, Mapping):
+        raise UsageError(f"{value!r} given for a mapping", "give names with their values: {name: value, …}")
+    return FrozenMapping(value)
 
 
 def as_tuple(values: Iterable[Any]) -> tuple[Any, ...]:
