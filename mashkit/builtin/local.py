@@ -19,6 +19,7 @@ from mashkit.components import cost_only, whole
 from mashkit.errors import ComponentUnavailable, MashkitError, UsageError
 from mashkit.interfaces.executor import Done, Executor, Job, Outcome, Pool, Work, Works, attempt, begin, portable
 from mashkit.workers.interpreter import START_TIMEOUT_S, Interpreter
+from mashkit.workers.jobs import packed
 from mashkit.workers.pickling import pack, unpack
 from mashkit.workers.pool import KILLED_FIX, Process, Team, Worker, WorkerPool
 from mashkit.workers.processes import cores, thread_variables
@@ -128,18 +129,16 @@ class _Process(Interpreter, Process):
     def do(self, job: Job) -> Done:
         self.allow(self._timeout_s)
         try:
-            message = pack((job.item, job.name))
-        except Exception as error:  # noqa: BLE001 — pickling runs the item's own code
-            problem: MashkitError = UsageError(f"{job.name}: its item cannot be sent to another process: {error}")
-            return Done(None, problem, 0.0, 0.0)
+            message = packed(job, pack)
+        except UsageError as error:
+            return Done(None, error, 0.0, 0.0)
         self.send(message)
         del message  # because the item may be large
         message = self.receive()
         try:
             done: Done = unpack(message)
         except Exception as error:  # noqa: BLE001 — unpickling runs the result's own code
-            problem = portable(error, f"{job.name}: its result cannot be read")
-            return Done(None, problem, 0.0, 0.0)
+            return Done(None, portable(error, f"{job.name}: its result cannot be read"), 0.0, 0.0)
         return done
 
 

@@ -5,8 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from mashkit.errors import MashkitError
-from mashkit.interfaces.executor import Done, Work, attempt, begin, portable
+from mashkit.errors import MashkitError, UsageError
+from mashkit.interfaces.executor import Done, Job, Work, attempt, begin, portable
+
+
+def packed(job: Job, pack: Callable[[object], Any]) -> Any:
+    """Return the message with a job's item and name, which :meth:`JobRunner.do` reads.
+
+    Parameters
+    ----------
+    job : Job
+    pack : callable
+        As of :class:`JobRunner`.
+
+    Raises
+    ------
+    UsageError
+        If the item cannot be packed.
+    """
+    try:
+        return pack((job.item, job.name))
+    except Exception as error:
+        raise UsageError(f"{job.name}: its item cannot be sent to another process: {error}") from error
 
 
 class JobRunner:

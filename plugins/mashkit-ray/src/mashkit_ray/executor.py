@@ -16,6 +16,7 @@ from mashkit.errors import MashkitError, UsageError
 from mashkit.interfaces.executor import Done, Executor, Job, Pool, Work, portable
 from mashkit.workers.channel import Lost, TimedOut
 from mashkit.workers.interpreter import START_TIMEOUT_S
+from mashkit.workers.jobs import packed
 from mashkit.workers.pool import KILLED_FIX, NoPlace, Process, Team, Worker, WorkerPool
 from mashkit.workers.processes import thread_variables
 from mashkit_ray import EXECUTOR
@@ -121,17 +122,15 @@ class _Process(Process):
 
     def do(self, job: Job) -> Done:
         try:
-            given = parcel((job.item, job.name))
-        except Exception as error:  # noqa: BLE001 — pickling runs the item's own code
-            problem: MashkitError = UsageError(f"{job.name}: its item cannot be sent to another process: {error}")
-            return Done(None, problem, 0.0, 0.0)
+            given = packed(job, parcel)
+        except UsageError as error:
+            return Done(None, error, 0.0, 0.0)
         try:
             done: Done = contents(self._get(self._actor.do.remote(given), self._timeout_s or None))
         except Lost:
             raise
         except Exception as error:  # noqa: BLE001 — Ray's own errors, such as a full store, or the result's code
-            problem = portable(error, f"{job.name}: its result did not arrive")
-            return Done(None, problem, 0.0, 0.0)
+            return Done(None, portable(error, f"{job.name}: its result did not arrive"), 0.0, 0.0)
         return done
 
     def _get(self, reference: Any, timeout_s: float | None) -> Any:
