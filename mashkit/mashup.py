@@ -186,8 +186,13 @@ class Mashup:
 
         The vocal is never shifted, so its tuning is the tuning of the mashup. The chroma of a rendered stem is centred
         on it. The chroma of a clip's own stem is centred on that clip's tuning, and goes up by :meth:`transposition`.
+
+        Raises
+        ------
+        PlanError
+            If the plan has no such layer.
         """
-        return self.clips[role].analysis.tuning or 0.0
+        return self._clip(role).analysis.tuning or 0.0
 
     def transposition(self, role: Role) -> float:
         """Return the semitones from a pitch class in the clip's tuning to the played one in the vocal's tuning.
@@ -195,6 +200,11 @@ class Mashup:
         A clip at −43 cents that is shifted by +2.43 semitones to a vocal at 0 cents is two semitones higher. The result
         is whole if the layer is in tune with the vocal (:func:`mashkit.features.tuning.settled`). If the tunings are
         equal or unknown, it is the layer's shift.
+
+        Raises
+        ------
+        PlanError
+            If the plan has no such layer.
         """
         semitones, off = self.plan.layer(role).semitones, self.tuning(role) - self.tuning()
         return settled(semitones + off / 100) if off else semitones
@@ -206,10 +216,16 @@ class Mashup:
     @property
     def sample_rate(self) -> int:
         """The sample rate of stems and mix, Hz."""
-        return self.clips[Role.VOCAL].sample_rate
+        return self._clip(Role.VOCAL).sample_rate
 
     def source_stem(self, role: Role) -> Audio:
-        """Return the clip's own stem for ``role``: the whole clip, before stretching, placing and gain."""
+        """Return the clip's own stem for ``role``: the whole clip, before stretching, placing and gain.
+
+        Raises
+        ------
+        PlanError
+            If the plan has no such layer.
+        """
         return self.renderer.source.stem(self.plan.layer(role).clip_id, role)
 
     def stem_key(self, role: Role) -> Hashable:
@@ -218,6 +234,11 @@ class Mashup:
         The ids of a source with provenance, such as a catalog, depend on the sound: equal ids are equal stems. Any
         other source chooses its ids, and two of them may give one id to different stems. So the source itself is in
         the key.
+
+        Raises
+        ------
+        PlanError
+            If the plan has no such layer.
         """
         clip_id, source = self.plan.layer(role).clip_id, self.renderer.source
         return clip_id, role, None if source.provenance([clip_id]) else _Identity(source)
@@ -229,6 +250,8 @@ class Mashup:
         ------
         AnalysisError
             If the clip's analysis has no beats.
+        PlanError
+            If the plan has no such layer.
         """
         return self._carried(role, "beats")
 
@@ -249,11 +272,14 @@ class Mashup:
 
     def known_downbeats(self) -> Times:
         """Return the vocal's downbeats as :meth:`downbeats` does, or none, shape (0,), if they are unknown."""
-        known = self.clips[Role.VOCAL].analysis.has("downbeats")
+        known = self._clip(Role.VOCAL).analysis.has("downbeats")
         return self.downbeats() if known else np.zeros(0)
 
+    def _clip(self, role: Role) -> Clip:
+        return self.renderer.source.clip(self.plan.layer(role).clip_id)
+
     def _carried(self, role: Role, field: str) -> Times:
-        clip = self.clips[role]
+        clip = self._clip(role)
         clip.require(field)
         times = self.plan.layer(role).to_mashup(getattr(clip.analysis, field))
         # A mashup begins on a bar line of the smoothed beats. The detected beat there may be some milliseconds early.
@@ -272,7 +298,7 @@ class Mashup:
         PlanError
             If the plan has no such layer.
         """
-        return as_audio(self.renderer.placed(self.plan.layer(role), self.plan.duration_s), self.clips[role].sample_rate)
+        return as_audio(self.renderer.placed(self.plan.layer(role), self.plan.duration_s), self._clip(role).sample_rate)
 
     @property
     def stems(self) -> Mapping[Role, Audio]:

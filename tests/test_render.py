@@ -18,7 +18,7 @@ from light import SteadyTurntable, Turntable
 from mashkit.audio import mixing
 from mashkit.audio.files import resample
 from mashkit.audio.mixing import PEAK_CEILING_DB
-from mashkit.errors import CatalogError, PlanError
+from mashkit.errors import CatalogError, PlanError, UsageError
 from mashkit.interfaces import Stretcher
 from mashkit.mashup import Rendering
 from mashkit.pipeline import Kit, Ranked
@@ -409,3 +409,35 @@ def test_stems_of_another_rate_than_their_clip_are_refused(stretcher: CountingSt
     for read in (lambda: mashup.mix, lambda: mashup.layer_audio(Role.HARMONIC)):
         with pytest.raises(CatalogError, match=r"harmonic stem of clip a has 48,000 Hz, and its clip 44,100 Hz"):
             read()
+
+
+def test_renderers_refuse_what_they_cannot_use(stretcher: CountingStretcher) -> None:
+    source = ClickSource({"a": 120.0})
+    layers = [Layer(role=Role.VOCAL, clip_id="a")]
+    plan = MashupPlan(condition="original", layers=layers, duration_s=4.0, seed=0)
+    renderer = Renderer(source, stretcher, cache_bytes=np.int64(1 << 20))  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"source is None \(give a catalog"):
+        Renderer(None, stretcher)  # type: ignore[arg-type]
+    for size in ("1GB", -1):
+        with pytest.raises(UsageError, match=f"cache_bytes is {size!r} .give a number of 0 or more"):
+            Renderer(source, stretcher, cache_bytes=size)  # type: ignore[arg-type]
+    for wrong in (None, renderer.mashup(plan), plan.to_json()):
+        for asked in (renderer.mashup, renderer.render):
+            with pytest.raises(UsageError, match=r"plan is .*\(give a plan; a mashup has it as mashup\.plan"):
+                asked(wrong)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="layer is 'vocal'"):
+        renderer.stretched("vocal")  # type: ignore[arg-type]
+
+
+def test_a_layer_that_a_mashup_has_not_is_named(stretcher: CountingStretcher) -> None:
+    layers = [Layer(role=Role.VOCAL, clip_id="a")]
+    plan = MashupPlan(condition="original", layers=layers, duration_s=4.0, seed=0)
+    mashup = Renderer(ClickSource({"a": 120.0}), stretcher).mashup(plan)
+    assert np.array_equal(mashup.beats("vocal"), mashup.beats())  # type: ignore[arg-type]
+    reads = (
+        mashup.beats, mashup.downbeats, mashup.tuning, mashup.transposition, mashup.source_stem, mashup.stem_key,
+        mashup.layer_audio,
+    )  # fmt: skip
+    for read in reads:
+        with pytest.raises(PlanError, match=f"plan {plan.id} has no harmonic layer"):
+            read(Role.HARMONIC)

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from mashkit.arguments import require
+from mashkit.arguments import require, require_number
 from mashkit.audio import mixing
-from mashkit.errors import CatalogError, PlanError
+from mashkit.errors import CatalogError, PlanError, UsageError
 from mashkit.interfaces.stretcher import Stretcher
 from mashkit.mashup import ClipSource, Mashup, Rendering, as_audio
 from mashkit.products import OutputSet
@@ -35,6 +35,7 @@ def playable(plan: MashupPlan, stretcher: Stretcher) -> MashupPlan:
     return plan.at_one_speed(f"the stretcher {stretcher.info.name!r} follows no time map")
 
 
+_PLAN = "give a plan; a mashup has it as mashup.plan, and MashupPlan.from_json reads the text of one"
 MOST_FRAMES = 1 << 30
 """Longest mashup, frames: 6.8 hours at 44.1 kHz, of which each layer takes 8 GB."""
 
@@ -50,7 +51,13 @@ class Renderer:
     source : ClipSource
     stretcher : Stretcher
     cache_bytes : int
-        Size of the cache of stretched audio, bytes. While a layer is in it, further plans need not stretch it again.
+        Size of the cache of stretched audio, bytes, ≥ 0. While a layer is in it, further plans need not stretch it
+        again.
+
+    Raises
+    ------
+    UsageError
+        If an argument has another type, or the size is negative.
 
     Examples
     --------
@@ -69,11 +76,13 @@ class Renderer:
     """
 
     def __init__(self, source: ClipSource, stretcher: Stretcher, *, cache_bytes: int = 1 << 30) -> None:
+        if not all(hasattr(source, name) for name in ("clip", "stem")):
+            raise UsageError(f"source is {source!r}", "give a catalog, or another source of clips and stems")
         self.source = source
         self.stretcher = require("stretcher", stretcher, Stretcher, "give a stretcher, such as kit.stretcher")
-        self._layers = recent_audio(cache_bytes)
+        self._cache_bytes = int(require_number("cache_bytes", cache_bytes, 0))
+        self._layers = recent_audio(self._cache_bytes)
         self._lock = _LOCKS.setdefault(stretcher, threading.Lock())
-        self._cache_bytes = cache_bytes
         self._last: tuple[MashupPlan, Rendering] | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -89,7 +98,10 @@ class Renderer:
             If the plan's clips differ in sample rate, or the plan is shorter than a frame or too long to be rendered.
         CatalogError
             If one of the clips is not in the source.
+        UsageError
+            If ``plan`` is not a plan.
         """
+        require("plan", plan, MashupPlan, _PLAN)
         rates = {self.source.clip(layer.clip_id).sample_rate for layer in plan.layers}
         if len(rates) > 1:
             raise PlanError(f"plan {plan.id} mixes clips at {sorted(rates)} Hz", "build the catalog at one rate")
@@ -106,7 +118,13 @@ class Renderer:
 
         The last result is stored, so that reading stems and mix needs only one rendering. Several threads may render
         at once.
+
+        Raises
+        ------
+        UsageError
+            If ``plan`` is not a plan.
         """
+        require("plan", plan, MashupPlan, _PLAN)
         last = self._last  # read once, because another thread may replace it at any moment
         if last is not None and last[0] is plan:
             return last[1]
@@ -125,7 +143,14 @@ class Renderer:
         return Rendering(stems, as_audio(mixed.mix, rate), mixed.gain_db, mixed.limited_db)
 
     def stretched(self, layer: Layer) -> Audio:
-        """Return the layer's whole stem at its speed and pitch, without gain, and not placed."""
+        """Return the layer's whole stem at its speed and pitch, without gain, and not placed.
+
+        Raises
+        ------
+        UsageError
+            If ``layer`` is not a layer.
+        """
+        require("layer", layer, Layer, "give a layer of a plan, such as plan.layer(role)")
         key = _stretching(layer)
         if key is None:
             return self._stem(layer)
