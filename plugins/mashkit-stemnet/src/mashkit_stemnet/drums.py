@@ -16,7 +16,7 @@ import soxr
 
 from mashkit.errors import UsageError
 from mashkit.types import Samples
-from mashkit_mashnet_train.recipes.sound import load_soundfont
+from mashkit_mashnet_train.recipes.sound import load_soundfont, silence
 
 SAMPLE_RATE = 44_100
 PIECES: Mapping[str, tuple[int, ...]] = {
@@ -67,7 +67,13 @@ def read_kit(folder: Path) -> Kit:
 
 
 def soundfont_kits(soundfont: Path) -> Iterator[tuple[str, dict[str, Samples]]]:
-    """Yield each kit of a soundfont: its name, and its one-shots by file name ("kick-36")."""
+    """Yield each kit of a soundfont: its name, and its one-shots by file name ("kick-36").
+
+    Raises
+    ------
+    UsageError
+        If tinysoundfont is not installed, or the file is not a soundfont.
+    """
     synthesizer, number = load_soundfont(soundfont, SAMPLE_RATE)
     for program in range(128):
         name = synthesizer.sfpreset_name(number, 128, program)
@@ -76,8 +82,7 @@ def soundfont_kits(soundfont: Path) -> Iterator[tuple[str, dict[str, Samples]]]:
         shots = {}
         for piece, notes in PIECES.items():
             for note in notes[:4]:
-                synthesizer.sounds_off()
-                synthesizer.generate(SAMPLE_RATE // 4)  # discarded, so that earlier notes have faded out
+                silence(synthesizer, SAMPLE_RATE)
                 synthesizer.program_select(9, number, 128, program, True)
                 synthesizer.noteon(9, note, 110)
                 sound = np.frombuffer(synthesizer.generate(2 * SAMPLE_RATE), np.float32).reshape(-1, 2).T

@@ -7,22 +7,22 @@ equal loudness, because :mod:`mashkit_stemnet.mixing` draws balance, room and ot
 from __future__ import annotations
 
 import functools
-import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import attrs
 import numpy as np
 
 from mashkit.arguments import named_json
 from mashkit.atomicfile import replacing, write_json
 from mashkit.errors import UsageError
 from mashkit.types import Samples
-from mashkit_mashnet_train.recipes.processes import in_processes
-from mashkit_mashnet_train.recipes.scores import Drumming, Excerpt, Note
+from mashkit_mashnet_train.recipes.processes import in_processes, seed_of
+from mashkit_mashnet_train.recipes.production import levelled
+from mashkit_mashnet_train.recipes.scores import Drumming, Excerpt, Note, chord_at, transposed
 from mashkit_mashnet_train.recipes.singing import HIGHEST, LOWEST, sing
-from mashkit_mashnet_train.recipes.sound import BASSES, COMPS, LEADS, PADS, drummed, load_soundfont, machine, monophonic
+from mashkit_mashnet_train.recipes.sound import BASSES, COMPS, LEADS, PADS, drummed, machine, monophonic, played
 from mashkit_stemnet.drums import PIECE_OF, SAMPLE_RATE, Kit, invented_kit, read_kit
 from mashkit_stemnet.tones import Patch, sweep
 
@@ -54,6 +54,11 @@ def render_song(
     seed : int
     sung : float
         Share of melodies that are sung, which needs pysinsy; instruments play the others, into the stem "other".
+
+    Raises
+    ------
+    UsageError
+        If a kit has no kick or no snare, a file is not a soundfont, or tinysoundfont or pysinsy is not installed.
     """
     random = np.random.default_rng(seed)
     tempo = float(np.clip(excerpt.tempo * random.uniform(0.85, 1.35), 65, 172))
@@ -62,9 +67,36 @@ def render_song(
     shift = int(random.integers(-5, 6))
     electronic = random.random() < 0.55
     band = _Band(random, soundfonts, tempo, frames)
-    other = np.zeros((2, frames), np.float32)
-    bass = np.zeros((2, frames), np.float32)
-    piano = _moved(excerpt.piano, shift)
+    other = _accompaniment(excerpt, shift, band, electronic=electronic)
+    melody = transposed(monophonic(excerpt.melody), shift)
+    vocals = _sung(melody, tempo, random) if random.random() < sung else None
+    if vocals is None and random.random() < 0.7:
+        octave = 12 * int(random.choice((-1, 0, 0, 1)))
+        if electronic:
+            other += random.uniform(0.3, 1) * band.synthesized(transposed(melody, octave), Patch(random, "lead"))
+        else:
+            other += random.uniform(0.3, 1) * band.played(transposed(melody, octave), int(random.choice(LEADS)))
+    if electronic and random.random() < 0.3:
+        length = int(min(frames, random.uniform(1, 8) * SAMPLE_RATE))
+        start = int(random.integers(0, frames - length + 1))
+        other[:, start : start + length] += random.uniform(0.05, 0.5) * sweep(random, length)
+    line = _bass(excerpt, shift, random)
+    if electronic and random.random() < 0.8:
+        bass = band.synthesized(line, Patch(random, "bass"))
+    else:
+        bass = band.played(line, int(random.choice(BASSES)))
+    drums = _drums(drummings, kits, excerpt.bars, band, electronic=electronic)
+    if vocals is None:
+        vocals = np.zeros(0, np.float32)
+    voice = np.pad(vocals[:frames], (0, max(0, frames - len(vocals))))
+    return np.stack([_int16(stem) for stem in (np.stack([voice, voice]), drums, bass, other)])
+
+
+def _accompaniment(excerpt: Excerpt, shift: int, band: _Band, *, electronic: bool) -> Samples:
+    """Return what plays besides melody and bass: the piano's part, chords and arpeggios, pads, and the bridge."""
+    random = band.random
+    other = np.zeros((2, band.frames), np.float32)
+    piano = transposed(excerpt.piano, shift)
     if not electronic or random.random() < 0.4:
         other += random.uniform(0.4, 1) * band.played(piano, int(random.choice(COMPS)))
     if electronic:
@@ -78,34 +110,19 @@ def render_song(
     if random.random() < 0.4:
         other += random.uniform(0.2, 0.7) * band.played(_chords(excerpt, shift, random), int(random.choice(PADS)))
     if excerpt.bridge and random.random() < 0.5:
-        other += random.uniform(0.2, 0.7) * band.played(_moved(excerpt.bridge, shift), int(random.choice(COMPS)))
-    melody = _moved(monophonic(excerpt.melody), shift)
-    vocals = _sung(melody, tempo, random) if random.random() < sung else None
-    if vocals is None and random.random() < 0.7:
-        octave = 12 * int(random.choice((-1, 0, 0, 1)))
-        if electronic:
-            other += random.uniform(0.3, 1) * band.synthesized(_moved(melody, octave), Patch(random, "lead"))
-        else:
-            other += random.uniform(0.3, 1) * band.played(_moved(melody, octave), int(random.choice(LEADS)))
-    if electronic and random.random() < 0.3:
-        length = int(min(frames, random.uniform(1, 8) * SAMPLE_RATE))
-        start = int(random.integers(0, frames - length + 1))
-        other[:, start : start + length] += random.uniform(0.05, 0.5) * sweep(random, length)
-    line = _bass(excerpt, shift, random)
-    if electronic and random.random() < 0.8:
-        bass += band.synthesized(line, Patch(random, "bass"))
-    else:
-        bass += band.played(line, int(random.choice(BASSES)))
+        other += random.uniform(0.2, 0.7) * band.played(transposed(excerpt.bridge, shift), int(random.choice(COMPS)))
+    return other
+
+
+def _drums(drummings: Sequence[Drumming], kits: Sequence[Path], bars: int, band: _Band, *, electronic: bool) -> Samples:
+    """Return a drum machine's or a drummer's part, on a random kit."""
+    random = band.random
     kit = invented_kit(random) if random.random() < 1 / 3 or not kits else _kit(kits[int(random.integers(len(kits)))])
     if random.random() < (0.75 if electronic else 0.25) or not drummings:
-        hits = machine(excerpt.bars, random)
+        hits = machine(bars, random)
     else:
-        hits = drummed(drummings[int(random.integers(len(drummings)))], excerpt.bars, random)
-    drums = band.drummed(hits, kit)
-    if vocals is None:
-        vocals = np.zeros(0, np.float32)
-    voice = np.pad(vocals[:frames], (0, max(0, frames - len(vocals))))
-    return np.stack([_int16(stem) for stem in (np.stack([voice, voice]), drums, bass, other)])
+        hits = drummed(drummings[int(random.integers(len(drummings)))], bars, random)
+    return band.drummed(hits, kit)
 
 
 class _Band:
@@ -118,32 +135,17 @@ class _Band:
 
     def played(self, notes: Sequence[Note], program: int) -> Samples:
         """Return notes played by a program of a random soundfont, at a root mean square of 1."""
-        synthesizer, number = load_soundfont(
-            self.soundfonts[int(self.random.integers(len(self.soundfonts)))], SAMPLE_RATE
-        )
-        synthesizer.sounds_off()
-        synthesizer.generate(SAMPLE_RATE // 4)  # discarded, so that earlier notes have faded out
-        synthesizer.program_select(0, number, 0, program, False)
-        synthesizer.set_tuning(0, self.cents / 100)
-        # At equal times, off comes before on, so that a repeated note is struck again.
-        events = sorted(
-            [(round(note.start * self.quarter), 1, note.pitch, note.velocity) for note in notes]
-            + [(round(note.end * self.quarter), 0, note.pitch, 0) for note in notes]
-        )
-        samples = np.zeros((2, self.frames), np.float32)
-        done = 0
-        for at, on, pitch, velocity in [*events, (self.frames, 0, -1, 0)]:
-            until = min(self.frames, at)
-            if until > done:
-                made = np.frombuffer(synthesizer.generate(until - done), np.float32)
-                samples[:, done:until] = made.reshape(-1, 2).T
-                done = until
-            if pitch < 0:
-                break
-            if on:
-                synthesizer.noteon(0, pitch, velocity)
-            else:
-                synthesizer.noteoff(0, pitch)
+        soundfont = self.soundfonts[int(self.random.integers(len(self.soundfonts)))]
+        # Times of whole samples, because a note that ends less than a sample after the next one begins must end first.
+        timed = [
+            attrs.evolve(
+                note,
+                start=round(note.start * self.quarter) / SAMPLE_RATE,
+                end=round(note.end * self.quarter) / SAMPLE_RATE,
+            )
+            for note in notes
+        ]
+        samples = played(timed, soundfont, program, SAMPLE_RATE, self.frames, cents=self.cents)
         return _level(self._panned(samples))
 
     def synthesized(self, notes: Sequence[Note], patch: Patch) -> Samples:
@@ -194,10 +196,6 @@ class _Band:
         return placed
 
 
-def _moved(notes: Sequence[Note], semitones: int) -> list[Note]:
-    return [Note(note.start, note.end, note.pitch + semitones, note.velocity) for note in notes]
-
-
 def _strokes(rhythm: str, bars: int) -> list[tuple[float, float]]:
     """Return (time, length) in quarters of each stroke of a bar's rhythm, repeated for all bars."""
     steps = [step / 4 for step, stroke in enumerate(rhythm) if stroke == "1"]
@@ -211,7 +209,7 @@ def _chords(excerpt: Excerpt, shift: int, random: np.random.Generator) -> list[N
     low = int(random.integers(45, 62))
     notes = []
     for start, length in _strokes(rhythm, excerpt.bars):
-        chord = next((chord for chord in excerpt.chords if chord.start <= start < chord.end), None)
+        chord = chord_at(excerpt.chords, start)
         if chord is not None:
             notes += [
                 Note(start, start + short * length, low + (chord.root + tone + shift - low) % 12, 85)
@@ -226,7 +224,7 @@ def _arpeggio(excerpt: Excerpt, shift: int, random: np.random.Generator) -> list
     notes = []
     for number in range(int(4 * excerpt.bars / step)):
         start = number * step
-        chord = next((chord for chord in excerpt.chords if chord.start <= start < chord.end), None)
+        chord = chord_at(excerpt.chords, start)
         if chord is not None and random.random() < 0.9:
             tone = chord.tones[number % len(chord.tones)]
             pitch = low + (chord.root + tone + shift - low) % 12 + 12 * (number // len(chord.tones) % 2)
@@ -240,7 +238,7 @@ def _bass(excerpt: Excerpt, shift: int, random: np.random.Generator) -> list[Not
     short = random.uniform(0.5, 1)
     notes = []
     for start, length in _strokes(rhythm, excerpt.bars):
-        chord = next((chord for chord in excerpt.chords if chord.start <= start < chord.end), None)
+        chord = chord_at(excerpt.chords, start)
         if chord is not None:
             pitch = chord.bass if random.random() < 0.85 else chord.root + chord.tones[2]
             octave = 12 * int(random.random() < 0.15)
@@ -260,12 +258,11 @@ def _sung(melody: Sequence[Note], tempo: float, random: np.random.Generator) -> 
     if not ways:
         return None
     octave, lower = ways[random.integers(len(ways))]
-    return sing(_moved(melody, octave), tempo, lower, int(random.integers(1 << 31)), SAMPLE_RATE)
+    return sing(transposed(melody, octave), tempo, lower, int(random.integers(1 << 31)), SAMPLE_RATE)
 
 
 def _level(samples: Samples) -> Samples:
-    rms = float(np.sqrt(np.mean(np.square(samples, dtype=np.float64)))) if samples.size else 0.0
-    return samples * np.float32(1 / rms) if rms > 1e-6 else samples
+    return levelled(samples, 1.0, silence=1e-6)
 
 
 def _int16(samples: Samples) -> np.ndarray:
@@ -341,7 +338,6 @@ def _make(
     sung: float, excerpt: Excerpt,
 ) -> None:  # fmt: skip
     path = song_file(folder, excerpt)
-    own = int.from_bytes(hashlib.sha256(json.dumps([seed, path.name]).encode()).digest()[:4])
-    made = render_song(excerpt, drummings, kits, soundfonts, own, sung=sung)
+    made = render_song(excerpt, drummings, kits, soundfonts, seed_of(seed, path.name), sung=sung)
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.save(file, made)

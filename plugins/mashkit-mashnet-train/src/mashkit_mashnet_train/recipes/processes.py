@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
@@ -37,6 +39,11 @@ def in_processes(work: Callable[[T], None], excerpts: Iterable[T], jobs: int) ->
         if outcome.error is not None:
             raise outcome.error
         yield outcome.job.item
+
+
+def seed_of(seed: int, name: str) -> int:
+    """Return the seed of one excerpt's own draws, so that it is made the same in any order and by any process."""
+    return int.from_bytes(hashlib.sha256(json.dumps([seed, name]).encode()).digest()[:4])
 
 
 def _named(item: Excerpt | Sequence[Excerpt]) -> str:

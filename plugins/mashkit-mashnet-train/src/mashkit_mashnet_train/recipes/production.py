@@ -61,10 +61,10 @@ def generator(seed: int, effect: str) -> np.random.Generator:
     return np.random.default_rng([seed, zlib.crc32(effect.encode())])
 
 
-def levelled(samples: Samples) -> Samples:
-    """Return samples scaled to a root mean square of 0.1; silence stays silence."""
+def levelled(samples: Samples, level: float = 0.1, *, silence: float = 0.0) -> Samples:
+    """Return samples scaled to a root mean square of ``level``; those of at most ``silence`` stay as they are."""
     rms = float(np.sqrt(np.mean(np.square(samples, dtype=np.float64)))) if samples.size else 0.0
-    return samples * np.float32(0.1 / rms) if rms else samples
+    return samples * np.float32(level / rms) if rms > silence else samples
 
 
 def produced(

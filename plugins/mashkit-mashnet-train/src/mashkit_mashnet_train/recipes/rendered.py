@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import hashlib
-import json
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from mashkit.types import Analysis, Audio, Role, Samples
 from mashkit_mashnet.stem_features import StemFeatures
 from mashkit_mashnet_train.examples import Split, split_of
 from mashkit_mashnet_train.recipes.mixing import mixed
-from mashkit_mashnet_train.recipes.processes import in_processes
+from mashkit_mashnet_train.recipes.processes import in_processes, seed_of
 from mashkit_mashnet_train.recipes.processing import MIXED, Processing
 from mashkit_mashnet_train.recipes.production import Production
 from mashkit_mashnet_train.recipes.scores import Drumming, Excerpt, groove, pop909, require_groove
@@ -31,11 +30,11 @@ from mashkit_mashnet_train.recipes.sound import SAMPLE_RATE, SUNG, arrange
 from mashkit_mashnet_train.store import MIXED_WITH, Record, Store, StoreWriter
 
 RECIPE = "rendered-3"
-"""Name of the recipe in stores: another name for another sound, so that stores of two versions are told apart.
+"""Name of the recipe in stores. Another sound gets another name, so that stores with different sounds are told apart.
 
-``rendered`` was the first: stems are dry, and one voice sings half a semitone out of tune. ``rendered-2``: singers in
-tune, and what a studio adds. In both, a played stem begins with some milliseconds of what was rendered before it; in
-``rendered-3`` it does not.
+In a store of ``rendered``, stems are dry, and one voice sings half a semitone out of tune. In ``rendered-2``, singers
+are in tune, and stems have what a studio adds. In both, a played stem begins with some milliseconds of another
+rendered stem; in ``rendered-3`` it does not.
 """
 SECONDS = 23.0
 """Length of a clip, about (ours)."""
@@ -218,18 +217,22 @@ def require_inputs(
 
 def _require_soundfont(path: Path) -> None:
     """Raise UsageError if a file does not begin as a soundfont does: a RIFF file of type "sfbk"."""
-    try:
-        with path.open("rb") as file:
-            begin = file.read(12)
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}", "check the path") from error
+    with _reading(path), path.open("rb") as file:
+        begin = file.read(12)
     if begin[:4] != b"RIFF" or begin[8:] != b"sfbk":
         raise UsageError(f"{path} is not a soundfont", "give an .sf2 or .sf3 file")
 
 
 def _sha256(path: Path) -> str:
-    try:
+    with _reading(path):
         return file_sha256(path)
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Raise UsageError if the block cannot read a file."""
+    try:
+        yield
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}", "check the path") from error
 
@@ -259,7 +262,7 @@ def _make(
     production: Production, processing: Processing, sound: Path | None, group: Sequence[Excerpt],
 ) -> None:  # fmt: skip
     """Render, process and write excerpts that are made together."""
-    seeds = [_seed(seed, clip_id(excerpt)) for excerpt in group]
+    seeds = [seed_of(seed, clip_id(excerpt)) for excerpt in group]
     arranged = [
         arrange(excerpt, drummings, soundfonts, own, sung=sung, production=production)
         for excerpt, own in zip(group, seeds, strict=True)
@@ -285,7 +288,3 @@ def _make(
 
 def _audio(samples: Samples) -> Audio:
     return Audio(samples[None], SAMPLE_RATE)
-
-
-def _seed(seed: int, name: str) -> int:
-    return int.from_bytes(hashlib.sha256(json.dumps([seed, name]).encode()).digest()[:4])

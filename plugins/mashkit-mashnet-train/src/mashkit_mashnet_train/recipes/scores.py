@@ -14,7 +14,7 @@ import re
 import tarfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,16 @@ class Chord:
     root: int
     bass: int
     tones: tuple[int, ...]
+
+
+def transposed(notes: Iterable[Note], semitones: int) -> list[Note]:
+    """Return notes moved by semitones."""
+    return [attrs.evolve(note, pitch=note.pitch + semitones) for note in notes]
+
+
+def chord_at(chords: Iterable[Chord], time: float) -> Chord | None:
+    """Return the chord that sounds at a time; None if there is none."""
+    return next((chord for chord in chords if chord.start <= time < chord.end), None)
 
 
 @attrs.frozen(kw_only=True)
@@ -110,6 +120,11 @@ def pop909(archive: Path, windows: int, seconds: float, seed: int, songs: int | 
     seed : int
     songs : int, optional
         Largest number of songs; by default all.
+
+    Raises
+    ------
+    UsageError
+        If the archive cannot be read or holds no song of POP909, or pretty_midi is not installed.
     """
     found = 0
     for name, files in _songs(archive):
@@ -268,6 +283,11 @@ def groove(archive: Path) -> list[Drumming]:
     ----------
     archive : Path
         The data set as a tar file with its info.csv.
+
+    Raises
+    ------
+    UsageError
+        If the archive cannot be read or holds no info.csv, or pretty_midi is not installed.
     """
     files: dict[str, bytes] = {}
     with _opened(archive) as tar:

@@ -17,7 +17,7 @@ import numpy as np
 from mashkit.errors import UsageError
 from mashkit.types import Key, Role, Samples
 from mashkit_mashnet_train.recipes.production import Facts, Production, breaths, generator, levelled, produced
-from mashkit_mashnet_train.recipes.scores import Chord, Drumming, Excerpt, Note
+from mashkit_mashnet_train.recipes.scores import Chord, Drumming, Excerpt, Note, chord_at, transposed
 from mashkit_mashnet_train.recipes.singers import SINGERS, backing, pitch_curve, take, voice
 
 SAMPLE_RATE = 22_050
@@ -121,26 +121,32 @@ def arrange(
     shift = int(random.integers(-3, 4))
     seconds = excerpt.bars * 240 / tempo
     cents = float(random.normal(0, 6))
-    play = functools.partial(_played, tempo=tempo, seconds=seconds, cents=cents)
+    quarter, frames = 60 / tempo, round(seconds * SAMPLE_RATE)
 
     def font() -> Path:
         return soundfonts[int(random.integers(len(soundfonts)))]
+
+    def play(notes: Sequence[Note], soundfont: Path, program: int, *, drums: bool = False) -> Samples:
+        timed = [attrs.evolve(note, start=note.start * quarter, end=note.end * quarter) for note in notes]
+        stereo = played(timed, soundfont, program, SAMPLE_RATE, frames, cents=cents, drums=drums)
+        mono: Samples = stereo.mean(axis=0)
+        return mono
 
     melody = monophonic(excerpt.melody)
     vocal, name, effects = None, "", Facts()
     if random.random() < sung:
         key = None if excerpt.key is None else excerpt.key.transposed(shift)
-        vocal, name, effects = _sung(_moved(melody, shift), key, tempo, cents, seconds, random, production, seed)
+        vocal, name, effects = _sung(transposed(melody, shift), key, tempo, cents, seconds, random, production, seed)
     if vocal is None:
         program, octave = int(random.choice(LEADS)), 12 * int(random.choice((-1, 0, 0)))
-        vocal = play(_moved(melody, shift + octave), font(), program)
+        vocal = play(transposed(melody, shift + octave), font(), program)
         name = f"program {program}"
-    comp = play(_moved(excerpt.piano, shift), font(), int(random.choice(COMPS)))
+    comp = play(transposed(excerpt.piano, shift), font(), int(random.choice(COMPS)))
     bass = _bass(excerpt.chords, excerpt.bars, shift, random)
     harmonic = levelled(comp) + random.uniform(0.3, 1.0) * levelled(play(bass, font(), int(random.choice(BASSES))))
     if random.random() < 0.5 and excerpt.bridge:
         harmonic += random.uniform(0.2, 0.6) * levelled(
-            play(_moved(excerpt.bridge, shift), font(), int(random.choice(COMPS)))
+            play(transposed(excerpt.bridge, shift), font(), int(random.choice(COMPS)))
         )
     if random.random() < 0.35:
         pad = [Note(c.start, c.end, 48 + (c.root + tone + shift) % 12, 70) for c in excerpt.chords for tone in c.tones]
@@ -162,10 +168,6 @@ def arrange(
 def _fitted(samples: Samples, seconds: float) -> Samples:
     frames = round(seconds * SAMPLE_RATE)
     return levelled(np.pad(samples[:frames], (0, max(0, frames - len(samples)))))
-
-
-def _moved(notes: Sequence[Note], semitones: int) -> list[Note]:
-    return [attrs.evolve(note, pitch=note.pitch + semitones) for note in notes]
 
 
 def monophonic(notes: Sequence[Note]) -> list[Note]:
@@ -195,7 +197,7 @@ def _sung(
     if not ways:
         return None, "", {}
     singer, octave = ways[random.integers(len(ways))]
-    notes = _moved(melody, octave)
+    notes = transposed(melody, octave)
     taken = take(notes, tempo, int(random.integers(1 << 31)))
     if taken is None:
         return None, "", {}
@@ -222,7 +224,7 @@ def _bass(chords: Sequence[Chord], bars: int, shift: int, random: np.random.Gene
     for bar in range(bars):
         for start, length in figure:
             at = 4 * bar + start
-            chord = next((chord for chord in chords if chord.start <= at < chord.end), None)
+            chord = chord_at(chords, at)
             if chord is None:
                 continue
             pitch = chord.bass if start == 0 or random.random() < 0.8 else chord.root + chord.tones[2]
@@ -287,36 +289,59 @@ def load_soundfont(soundfont: Path, sample_rate: int) -> tuple[Any, int]:
     return synthesizer, number
 
 
-def _played(
-    notes: Sequence[Note], soundfont: Path, program: int, *, tempo: float, seconds: float, cents: float,
+def silence(synthesizer: Any, sample_rate: int) -> None:
+    """End all notes of a synthesizer, and wait until they have faded out, because the next ones must sound alone."""
+    synthesizer.sounds_off()
+    synthesizer.generate(sample_rate // 4)
+
+
+def played(
+    notes: Sequence[Note], soundfont: Path, program: int, sample_rate: int, frames: int, *, cents: float,
     drums: bool = False,
 ) -> Samples:  # fmt: skip
-    """Return notes played by one program, mono, ``seconds`` long."""
-    synthesizer, number = load_soundfont(soundfont, SAMPLE_RATE)
+    """Return notes played by one program of a soundfont, float32 of shape (2, frames).
+
+    Parameters
+    ----------
+    notes : sequence of Note
+        Their times are in seconds.
+    soundfont : Path
+    program : int
+        General MIDI program; for drums, the kit.
+    sample_rate, frames : int
+    cents : float
+        Tuning of all notes; drums are not tuned.
+    drums : bool
+
+    Raises
+    ------
+    UsageError
+        As for :func:`load_soundfont`.
+    """
+    synthesizer, number = load_soundfont(soundfont, sample_rate)
+    silence(synthesizer, sample_rate)
     channel = 9 if drums else 0
-    synthesizer.sounds_off()
-    synthesizer.generate(SAMPLE_RATE // 4)  # discarded, so that earlier notes have faded out
     synthesizer.program_select(channel, number, 128 if drums else 0, program, drums)
     if not drums:
         synthesizer.set_tuning(channel, cents / 100)
-    second = 60 / tempo
     # At equal times, off comes before on, so that a repeated note is struck again.
-    events = sorted(
-        [(note.start * second, 1, note.pitch, note.velocity) for note in notes]
-        + [(note.end * second, 0, note.pitch, 0) for note in notes]
-    )
-    samples = np.zeros(round(seconds * SAMPLE_RATE), np.float32)
+    struck = [(note.start, 1, note.pitch, note.velocity) for note in notes]
+    events = sorted(struck + [(note.end, 0, note.pitch, 0) for note in notes])
+    samples = np.zeros((2, frames), np.float32)
     done = 0
-    for at, on, pitch, velocity in [*events, (seconds, 0, -1, 0)]:
-        until = min(len(samples), round(at * SAMPLE_RATE))
+    for time, on, pitch, velocity in events:
+        until = min(frames, round(time * sample_rate))
         if until > done:
-            stereo = np.frombuffer(synthesizer.generate(until - done), np.float32)
-            samples[done:until] = stereo.reshape(-1, 2).mean(axis=1)
+            samples[:, done:until] = _generated(synthesizer, until - done)
             done = until
-        if pitch < 0:
-            break
         if on:
             synthesizer.noteon(channel, pitch, velocity)
         else:
             synthesizer.noteoff(channel, pitch)
+    if frames > done:
+        samples[:, done:] = _generated(synthesizer, frames - done)
     return samples
+
+
+def _generated(synthesizer: Any, frames: int) -> Samples:
+    return np.frombuffer(synthesizer.generate(frames), np.float32).reshape(-1, 2).T
