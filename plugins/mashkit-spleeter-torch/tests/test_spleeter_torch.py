@@ -1,7 +1,7 @@
 """The separator keeps its contract, computes what Spleeter computes, and separates real music."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -15,9 +15,11 @@ from mashkit.interfaces import Separator
 from mashkit.registry import Registry
 from mashkit.testing import SeparatorContract, signals
 from mashkit.types import Audio, Samples
-from mashkit_spleeter_torch.masking import HOP, OVERLAP, WINDOW
+from mashkit_spleeter_torch.masking import HOP, OVERLAP, WINDOW, analysed
 from mashkit_spleeter_torch.percussion import CONTEXT
+from mashkit_spleeter_torch.separator import VocalMask
 from mashkit_spleeter_torch.unet import FRAMES
+from mashkit_spleeter_torch.weights import networks
 
 SEGMENT = FRAMES * HOP
 """Samples from one of Spleeter's segments to the next."""
@@ -82,6 +84,19 @@ def test_the_end_of_a_song_does_not_change_its_beginning(song: Audio) -> None:
     assert np.array_equal(whole["vocals"].samples[:, :own], part["vocals"].samples[:, :own])
     settled = own - (CONTEXT + OVERLAP) * HOP
     assert np.array_equal(whole["drums"].samples[:, :settled], part["drums"].samples[:, :settled])
+
+
+@pytest.mark.parametrize("mask_extension", ["average", "zeros"])
+def test_masks_of_a_batch_are_those_of_its_items(song: Audio, mask_extension: Literal["average", "zeros"]) -> None:
+    mask = VocalMask(*networks(torch.device("cpu")), mask_extension=mask_extension)
+    samples = torch.from_numpy(song.samples[:, : (FRAMES - 1) * HOP + WINDOW].copy())
+    spectra = analysed(torch.stack([samples, samples.flip(1)]), torch.hann_window(WINDOW, periodic=True))
+    with torch.no_grad():
+        masks = mask.of_batch(spectra)
+        alone = torch.stack([mask(one) for one in spectra])
+    assert masks.shape == spectra.shape
+    torch.testing.assert_close(masks, alone, atol=1e-5, rtol=0)
+    assert float(masks.max()) > 0.5
 
 
 # -------------------------------------------------------------------------------------------------- formats, options

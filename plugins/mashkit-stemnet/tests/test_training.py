@@ -228,9 +228,9 @@ def test_seconds_that_make_no_sense_are_told(
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> training.TrainingConfig:
-    """A run of three phases of a tenth of a second each, looked at once."""
+    """A run of three phases of a tenth of a second each, validated on one batch."""
     monkeypatch.setattr(training, "HELD_OUT", 1)
-    monkeypatch.setattr(training, "LOOKS", 1)
+    monkeypatch.setattr(training, "VALIDATION_BATCHES", 1)
     return training.TrainingConfig(
         size=Size(channels=8, growth=4, scales=3), base_seconds=0.1, fold_seconds=0.1, all_seconds=0.1, batch=1,
         room_s=200, precision="32-true",
@@ -250,10 +250,10 @@ def test_a_run_leaves_its_files_and_is_not_done_twice(
 ) -> None:
     training.train(tmp_path, short, corpus, [])
     assert load(tmp_path / "all.safetensors").training["steps"] >= 1
-    looks = list(training.curves(tmp_path))
-    assert {look["phase"] for look in looks} == {"base", "all"}
+    validations = list(training.curves(tmp_path))
+    assert {one["phase"] for one in validations} == {"base", "all"}
     training.train(tmp_path, attrs.evolve(short, room_s=300), corpus, [])
-    assert list(training.curves(tmp_path)) == looks
+    assert list(training.curves(tmp_path)) == validations
     with pytest.raises(UsageError, match="begun otherwise: not the same rate, seed"):
         training.train(tmp_path, attrs.evolve(short, seed=5, rate=1e-2), corpus, [])
     with pytest.raises(UsageError, match="begun otherwise: not the same songs"):
@@ -295,7 +295,7 @@ def test_songs_that_are_not_measured_are_trained_on(
         )
 
     monkeypatch.setattr(training, "HELD_OUT", 1)
-    monkeypatch.setattr(training, "LOOKS", 0)
+    monkeypatch.setattr(training, "VALIDATION_BATCHES", 0)
     monkeypatch.setattr(training, "_PhaseRun", run)
     monkeypatch.setattr(training, "curves", lambda folder: iter(()))
     for name in ("One", "Two"):

@@ -102,12 +102,26 @@ class VocalMask:
         """Return the mask of a segment's ``spectra``, shape (channels, frames ≤ FRAMES, bins), in the same shape."""
         channels, frames, bins = spectra.shape
         magnitudes = functional.pad(spectra[..., :BINS].abs(), (0, 0, 0, FRAMES - frames)).expand(2, -1, -1)[None]
-        vocals, accompaniment = (
-            network(magnitudes)[0, :, :frames].square() for network in (self.vocals, self.accompaniment)
-        )
-        # The ratio of powers; Spleeter calls it separation exponent 2.
-        mask = (vocals + _EPSILON / 2) / (vocals + accompaniment + _EPSILON)
+        mask = self._share(magnitudes)[0, :, :frames]
         if channels == 1:
             mask = mask.mean(dim=0, keepdim=True)
-        beyond = mask.mean(dim=2, keepdim=True) if self.mask_extension == "average" else mask.new_zeros(1, 1, 1)
-        return torch.cat([mask, beyond.expand(channels, frames, bins - BINS)], dim=2)
+        return self._extended(mask, bins)
+
+    def of_batch(self, spectra: Tensor) -> Tensor:
+        """Return the masks of many stereo ``spectra`` at once, shape (items, 2, frames, bins), in the same shape.
+
+        The number of frames must be a multiple of the networks' stride, 64. Under autocast the masks are float32.
+        """
+        return self._extended(self._share(spectra[..., :BINS].abs()), spectra.shape[-1])
+
+    def _share(self, magnitudes: Tensor) -> Tensor:
+        """Return the vocals' share of the power in each of the networks' bins, shape (items, 2, frames, BINS)."""
+        vocals, accompaniment = (network(magnitudes).float().square() for network in (self.vocals, self.accompaniment))
+        # The ratio of powers; Spleeter calls it separation exponent 2.
+        share: Tensor = (vocals + _EPSILON / 2) / (vocals + accompaniment + _EPSILON)
+        return share
+
+    def _extended(self, mask: Tensor, bins: int) -> Tensor:
+        """Return a mask that continues above the networks' bins."""
+        beyond = mask.mean(dim=-1, keepdim=True) if self.mask_extension == "average" else mask.new_zeros(1)
+        return torch.cat([mask, beyond.expand(*mask.shape[:-1], bins - BINS)], dim=-1)

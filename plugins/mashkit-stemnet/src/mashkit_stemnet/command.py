@@ -200,8 +200,8 @@ def _run_training(arguments: argparse.Namespace) -> int:
             print(json.dumps(told), flush=True)
 
     train(arguments.output, config, arguments.corpus, songs, only=only, tell=tell)
-    looks = list(curves(arguments.output))
-    _say(arguments, {"run": str(arguments.output), "curves": looks}, f"{arguments.output / 'all.safetensors'}")
+    validations = list(curves(arguments.output))
+    _say(arguments, {"run": str(arguments.output), "curves": validations}, f"{arguments.output / 'all.safetensors'}")
     return DONE
 
 

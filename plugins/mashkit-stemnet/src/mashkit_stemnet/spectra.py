@@ -8,23 +8,21 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mashkit_spleeter_torch.masking import HOP, OVERLAP, WINDOW
-
-_GAIN = 1.5  # the sum of a squared periodic Hann window overlapped four times
+from mashkit_spleeter_torch import masking
+from mashkit_spleeter_torch.masking import OVERLAP, WINDOW
 
 
 def analysed(samples: Tensor) -> Tensor:
     """Return the spectra of all whole frames of the samples: (n − WINDOW) / HOP + 1 frames."""
     window = torch.hann_window(WINDOW, periodic=True, device=samples.device)
-    spectra: Tensor = torch.fft.rfft(samples.unfold(-1, WINDOW, HOP) * window)
-    return spectra
+    return masking.analysed(samples, window)
 
 
 def synthesized(spectra: Tensor) -> Tensor:
     """Return the samples that four frames cover: (frames − 3) · HOP samples, from the start of the fourth frame on."""
     window = torch.hann_window(WINDOW, periodic=True, device=spectra.device)
     frames = spectra.shape[-2]
-    pieces = (torch.fft.irfft(spectra, WINDOW) * (window / _GAIN)).unflatten(-1, (OVERLAP, HOP))
+    pieces = masking.synthesized(spectra, window)
     first = OVERLAP - 1
     # A hop of samples is the sum of four parts: part number k of the frame that begins k hops earlier.
     parts = [pieces[..., first - part : frames - part, part, :] for part in range(OVERLAP)]

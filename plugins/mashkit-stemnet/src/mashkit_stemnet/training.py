@@ -26,6 +26,7 @@ from torch import Tensor
 from mashkit.atomicfile import replacing, write_json
 from mashkit.components import whole
 from mashkit.errors import UsageError
+from mashkit_spleeter_torch.masking import HOP, OVERLAP
 from mashkit_spleeter_torch.separator import VocalMask
 from mashkit_spleeter_torch.weights import networks
 from mashkit_stemnet.checkpoint import load, save
@@ -36,7 +37,7 @@ from mashkit_stemnet.spectra import analysed, synthesized
 
 HELD_OUT = 12
 """Number of rendered songs for validation alone: the first of the corpus."""
-LOOKS = 2
+VALIDATION_BATCHES = 2
 """Number of validation batches, of 16 mixes each."""
 _FLOOR = 3e-4
 """Share of a mix's energy, −35 dB, below which errors do not count (Wisdom et al., ICASSP 2021, eq. 2)."""
@@ -115,6 +116,11 @@ def read_song(folder: Path) -> list[np.ndarray | None]:
     """Return the stems in a multitrack's folder, int16 of shape (2, frames), scaled alike; None for a missing stem.
 
     One factor scales all stems, so that the mix's root mean square is the network's level, or less if it would clip.
+
+    Raises
+    ------
+    UsageError
+        If the folder holds no stem.
     """
     stems: list[np.ndarray | None] = []
     for name in STEMS:
@@ -139,17 +145,33 @@ def read_song(folder: Path) -> list[np.ndarray | None]:
 
 # ------------------------------------------------------------------------------------------------------------ loss
 def losses(network: StemNet, batch: Batch, spleeter: VocalMask, autocast: bool) -> dict[str, Tensor]:
-    """Return each item's loss by source: the mean log10 ratio of error to mix energy, plus a mean absolute error."""
+    """Return each item's loss by source: the mean log10 ratio of error to mix energy, plus a mean absolute error.
+
+    Parameters
+    ----------
+    network : StemNet
+    batch : Batch
+        Of at least 35 frames, because errors are summed over stretches of 32 frames that four frames cover.
+    spleeter : VocalMask
+        Gives the vocals; it is not trained.
+    autocast : bool
+        Compute in bfloat16 where torch thinks it right.
+
+    Returns
+    -------
+    dict of str to Tensor, shape (items,)
+        By the keys of :data:`WEIGHTS`. The loss of "bass" is 0 where the bass is not known.
+    """
     truth = batch.stems
     mix = truth.sum(dim=1)
     device = mix.device.type
     spectra = analysed(mix)
     with torch.no_grad(), torch.autocast(device, torch.bfloat16, enabled=autocast):
-        vocals = spectra * spleeter_masks(spleeter, spectra)
+        vocals = spectra * spleeter.of_batch(spectra)
     with torch.autocast(device, torch.bfloat16, enabled=autocast):
         found = network.separated(spectra[..., :BINS], vocals[..., :BINS])
     heard = synthesized(torch.nn.functional.pad(found, (0, 1)))
-    first = 3 * 1024
+    first = (OVERLAP - 1) * HOP
     true = truth[..., first : first + heard.shape[-1]]
     whole = mix[..., first : first + heard.shape[-1]]
     voice, drums, bass = heard.unbind(dim=1)
@@ -170,18 +192,9 @@ def losses(network: StemNet, batch: Batch, spleeter: VocalMask, autocast: bool) 
     return given
 
 
-def spleeter_masks(spleeter: VocalMask, spectra: Tensor) -> Tensor:
-    """Return Spleeter's vocal masks of all items at once, shape (items, 2, frames, bins)."""
-    magnitudes = spectra[..., :1024].abs()
-    vocals, rest = (network(magnitudes).float().square() for network in (spleeter.vocals, spleeter.accompaniment))
-    mask = (vocals + 5e-11) / (vocals + rest + 1e-10)
-    beyond = mask.mean(dim=-1, keepdim=True).expand(*mask.shape[:-1], spectra.shape[-1] - 1024)
-    return torch.cat([mask, beyond], dim=-1)
-
-
 def _stretches(power: Tensor) -> Tensor:
     """Return the energies of stretches, shape (items, stretches), from squares of shape (items, channels, frames)."""
-    length = _STRETCH * 1024
+    length = _STRETCH * HOP
     count = power.shape[-1] // length
     energies: Tensor = power[..., : count * length].reshape(*power.shape[:2], count, length).sum(dim=(1, 3))
     return energies
@@ -199,7 +212,7 @@ class _Phase:
 
 
 def train(
-    folder: Path, config: TrainingConfig, corpus: Path, songs: Sequence[Path] | Callable[[], Sequence[Path]],
+    folder: Path, config: TrainingConfig, corpus: Path, songs: Sequence[Path],
     *, only: Sequence[str] = ("",), tell: Callable[[dict[str, Any]], None] = lambda told: None,
 ) -> None:  # fmt: skip
     """Train the base, the folds and the final network, and write checkpoints to ``folder``; resume a stopped run.
@@ -210,9 +223,9 @@ def train(
     config : TrainingConfig
     corpus : Path
         Rendered songs (:mod:`mashkit_stemnet.rendering`); songs that are rendered during training are added.
-    songs : sequence of Path, or callable that returns one
-        Folders of real songs' stems; a callable is called after the base is trained. Without songs there are no folds,
-        and "all" trains the base further.
+    songs : sequence of Path
+        Folders of real songs' stems, which are read after the base is trained. Without songs there are no folds, and
+        "all" trains the base further.
     only : sequence of str
         Only songs with one of these texts in their name have folds; all songs are trained on.
     tell : callable
@@ -227,58 +240,60 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     options = {name: value for name, value in attrs.asdict(config).items() if name not in _COSTS}
     _go_on(folder, options)
+    pool = _filled_pool(corpus, config)
     device = torch.device(config.device)
-    pool = Pool(device, config.room_s)
-    if not corpus.is_dir():
-        raise UsageError(f"{corpus} holds no rendered songs", "make them with `mashkit stem-songs`")
-    pool.follow(corpus)
-    while True:
-        pool.check()
-        full = pool.full  # looked at before the songs are counted, because the last ones may come in between
-        if len(pool.parts) > HELD_OUT:
-            break
-        if full:
-            raise UsageError(f"there is room for {len(pool.parts)} of {HELD_OUT + 1} songs", "give a larger --room")
-        time.sleep(0.5)
-    held = {part.song for part in pool.parts[:HELD_OUT]}
     spleeter = VocalMask(*networks(device), mask_extension="average")
     if device.type == "cuda":
         torch.backends.cudnn.benchmark = True
         torch.backends.cuda.matmul.allow_tf32 = True
         torch.backends.cudnn.allow_tf32 = True
-    chances = [np.random.default_rng([config.seed, 99, number]) for number in range(LOOKS)]
+    chances = [np.random.default_rng([config.seed, 99, number]) for number in range(VALIDATION_BATCHES)]
     size = min(16, config.batch)
-    looked_at = [draw(pool, pool.parts[:HELD_OUT], Drawing(), size, chance) for chance in chances]
-
-    def training(left_out: str | None) -> Sequence[Part]:
-        pool.check()
-        return [part for part in list(pool.parts) if part.song not in held and part.song != left_out]
-
-    def run(phase: _Phase) -> None:
+    validation = [draw(pool, pool.parts[:HELD_OUT], Drawing(), size, chance) for chance in chances]
+    for phase in _phases(folder, config, options, pool, songs, only):
         if not _checkpoint_of(folder, phase).exists():
-            _PhaseRun(folder, config, phase, pool, spleeter, looked_at, tell).go()
+            _PhaseRun(folder, config, phase, pool, spleeter, validation, tell).go()
 
-    run(_Phase("base", config.base_seconds, config.rate, 0.0, lambda: training(None), None))
-    paths = songs() if callable(songs) else songs
-    _go_on(folder, {**options, "songs": sorted(path.name for path in paths)})
-    for path in paths:
+
+def _filled_pool(corpus: Path, config: TrainingConfig) -> Pool:
+    """Return a pool with the songs that are held out and one more; the corpus's other songs are added as they come."""
+    pool = Pool(torch.device(config.device), config.room_s)
+    if not corpus.is_dir():
+        raise UsageError(f"{corpus} holds no rendered songs", "make them with `mashkit stem-songs`")
+    pool.follow(corpus)
+    while True:
+        pool.check()
+        full = pool.full  # read before the songs are counted, because the last ones may come in between
+        if len(pool.parts) > HELD_OUT:
+            return pool
+        if full:
+            raise UsageError(f"there is room for {len(pool.parts)} of {HELD_OUT + 1} songs", "give a larger --room")
+        time.sleep(0.5)
+
+
+def _phases(
+    folder: Path, config: TrainingConfig, options: Mapping[str, Any], pool: Pool, songs: Sequence[Path],
+    only: Sequence[str],
+) -> Iterator[_Phase]:  # fmt: skip
+    """Yield the base, then add the real songs to the pool, and yield the phases that are trained on them too."""
+    parts = functools.partial(_parts_for_training, pool)
+    yield _Phase("base", config.base_seconds, config.rate, 0.0, parts, None)
+    _go_on(folder, {**options, "songs": sorted(path.name for path in songs)})
+    for path in songs:
         if not pool.add(path.name, read_song(path), real=True):
             raise UsageError(f"there is no room for {path.name}", "give a larger --room")
-    phases = [
-        _Phase(
-            f"fold-{path.name}", config.fold_seconds, config.tuning_rate, config.real,
-            functools.partial(training, path.name), "base",
-        )
-        for path in paths
-        if config.fold_seconds > 0 and any(text in path.name for text in only)
-    ]  # fmt: skip
-    phases.append(
-        _Phase(
-            "all", config.all_seconds, config.tuning_rate, config.real if paths else 0.0, lambda: training(None), "base"
-        )
-    )
-    for phase in phases:
-        run(phase)
+    for path in songs:
+        if config.fold_seconds > 0 and any(text in path.name for text in only):
+            without = functools.partial(parts, left_out=path.name)
+            yield _Phase(f"fold-{path.name}", config.fold_seconds, config.tuning_rate, config.real, without, "base")
+    yield _Phase("all", config.all_seconds, config.tuning_rate, config.real if songs else 0.0, parts, "base")
+
+
+def _parts_for_training(pool: Pool, left_out: str | None = None) -> Sequence[Part]:
+    """Return the songs that are in the pool now, without those held out for validation and the one left out."""
+    pool.check()
+    held_out = {part.song for part in pool.parts[:HELD_OUT]}
+    return [part for part in list(pool.parts) if part.song not in held_out and part.song != left_out]
 
 
 def _go_on(folder: Path, options: Mapping[str, Any]) -> None:
@@ -295,14 +310,14 @@ class _PhaseRun:
 
     def __init__(
         self, folder: Path, config: TrainingConfig, phase: _Phase, pool: Pool, spleeter: VocalMask,
-        looked_at: Sequence[Batch], tell: Callable[[dict[str, Any]], None],
+        validation: Sequence[Batch], tell: Callable[[dict[str, Any]], None],
     ) -> None:  # fmt: skip
         self._folder = folder
         self._config = config
         self._phase = phase
         self._pool = pool
         self._spleeter = spleeter
-        self._looked_at = looked_at
+        self._validation = validation
         self._tell = tell
         self._device = torch.device(config.device)
         self._autocast = config.precision == "bf16-mixed"
@@ -350,12 +365,12 @@ class _PhaseRun:
                 break
             self._train_step(progress)
             if self._step % self._config.validate_every == 0:
-                self._look(now - self._began)
+                self._validate(now - self._began)
                 self._running.clear()
             if now - saved > self._config.save_every:
                 saved = now
                 self._save_state()
-        self._look(time.monotonic() - self._began)
+        self._validate(time.monotonic() - self._began)
         if self._phase.begin_with:
             self._go_half_way_back()
         self._save_checkpoint()
@@ -381,16 +396,16 @@ class _PhaseRun:
         _average(self._averaged, self._network, min(0.999, self._step / (self._step + 10)))
         self._running.append(total.detach())
 
-    def _look(self, seconds: float) -> None:
+    def _validate(self, seconds: float) -> None:
         """Validate the averaged network, and add the losses to ``curves.jsonl``."""
         with torch.no_grad():
-            looks = [losses(self._averaged, batch, self._spleeter, self._autocast) for batch in self._looked_at]
+            found = [losses(self._averaged, batch, self._spleeter, self._autocast) for batch in self._validation]
         told: dict[str, Any] = {"phase": self._phase.name, "step": self._step, "seconds": round(seconds, 1)}
         told["songs"] = len(self._pool.parts)
         if self._running:
             told["training_loss"] = round(float(torch.stack(self._running).mean()), 4)
         for name in WEIGHTS:
-            told[name] = round(float(torch.cat([one[name] for one in looks]).mean()), 4)
+            told[name] = round(float(torch.cat([one[name] for one in found]).mean()), 4)
         with (self._folder / "curves.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(told) + "\n")
         self._tell(told)
