@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import attrs
@@ -169,63 +169,8 @@ def draw(pool: Pool, parts: Sequence[Part], drawing: Drawing, items: int, random
     ducking by a kick are drawn for each stem. Some mixes have no drums, no vocals, or only drums.
     """
     kinds = {real: [part for part in parts if part.real is real] for real in (True, False)}
-    starts = np.zeros((items, len(STEMS)), np.int64)
-    rates = np.zeros((items, len(STEMS)))
-    gains = np.zeros((items, len(STEMS)))
-    bass_known = np.ones(items, bool)
-    longest = drawing.samples + 8
-
-    def one_of(real: bool, stem: int) -> Part | None:
-        among = kinds[real] or kinds[not real]
-        for _ in range(8):
-            part = among[int(random.integers(len(among)))]
-            if len(part.loud[stem]):
-                return part
-        return None
-
-    def place(part: Part, stem: int, rate: float) -> int:
-        room = part.frames - int(longest * rate) - 8
-        if room <= 4:
-            return 4
-        if len(part.loud[stem]) and random.random() < 0.8:
-            second = int(part.loud[stem][random.integers(len(part.loud[stem]))])
-            return int(np.clip(second * SAMPLE_RATE - random.integers(0, 4 * SAMPLE_RATE), 4, room))
-        return int(random.integers(4, room))
-
-    for item in range(items):
-        real = bool(random.random() < drawing.real)
-        other = STEMS.index("other")
-        part = one_of(real, other)
-        if part is None:
-            continue
-        together = random.random() < 0.5
-        rate = float(np.exp(random.normal(0, 0.06)))
-        at = place(part, int(random.choice((other, other, 1, 0))), rate)
-        bass_known[item] = not part.real or part.starts[STEMS.index("bass")] is not None
-        balance = 1.0 if together and part.real and random.random() < 0.6 else 0.0
-        absent = random.random()
-        for stem, name in enumerate(STEMS):
-            source, where, speed = part, at, rate
-            swapped = not together and (name == "drums" or (name in ("vocals", "bass") and random.random() < 0.4))
-            lacking = name == "vocals" and part.starts[stem] is None and random.random() < 0.6
-            if name == "bass" and not bass_known[item]:
-                swapped = False
-            if swapped or lacking:
-                found = one_of(real if random.random() < 0.7 else not real, stem)
-                if found is None:
-                    continue
-                source, speed = found, float(np.exp(random.normal(0, 0.08)))
-                where = place(source, stem, speed)
-            begin = source.starts[stem]
-            if begin is None:
-                continue
-            if (absent < 0.05 and name == "drums") or (0.05 < absent < 0.08 and name != "drums"):
-                continue
-            if name == "vocals" and 0.08 < absent < 0.25:
-                continue
-            starts[item, stem] = begin + where
-            rates[item, stem] = speed
-            gains[item, stem] = 1.0 if balance else 10 ** (random.uniform(-9, 7) / 20)
+    drawn = [_item(kinds, drawing, random) for _ in range(items)]
+    starts, rates, gains = (np.stack([getattr(one, name) for one in drawn]) for name in ("starts", "rates", "gains"))
     device = pool.samples.device
     placed, played = (torch.as_tensor(one, device=device) for one in (starts, rates))
     stems = _taken(pool.samples, placed, played, drawing.samples)
@@ -236,7 +181,86 @@ def draw(pool: Pool, parts: Sequence[Part], drawing: Drawing, items: int, random
     power = stems.sum(dim=1).square().mean(dim=(1, 2)).clamp_min(1e-10)
     level = LEVEL * 10 ** (random.uniform(-12, 4, items) / 20)
     stems = stems * (torch.as_tensor(level, dtype=torch.float32, device=device) / power.sqrt())[:, None, None, None]
-    return Batch(stems, torch.as_tensor(bass_known, device=device))
+    return Batch(stems, torch.as_tensor([one.bass_known for one in drawn], device=device))
+
+
+@attrs.define
+class _Item:
+    """What one mix is made of: where each stem begins in the pool, its speed, its gain; speed 0 is silence."""
+
+    starts: np.ndarray = attrs.field(factory=lambda: np.zeros(len(STEMS), np.int64))
+    rates: np.ndarray = attrs.field(factory=lambda: np.zeros(len(STEMS)))
+    gains: np.ndarray = attrs.field(factory=lambda: np.zeros(len(STEMS)))
+    bass_known: bool = True
+
+
+def _item(kinds: Mapping[bool, Sequence[Part]], drawing: Drawing, random: np.random.Generator) -> _Item:
+    """Return one mix, drawn from real songs' parts (``kinds[True]``) and rendered ones."""
+    item = _Item()
+    real = bool(random.random() < drawing.real)
+    other = STEMS.index("other")
+    part = _part_with(kinds, real, other, random)
+    if part is None:
+        return item
+    together = random.random() < 0.5
+    rate = _speed(random, 0.06)
+    at = _place(part, int(random.choice((other, other, 1, 0))), rate, drawing, random)
+    item.bass_known = not part.real or part.starts[STEMS.index("bass")] is not None
+    balanced = together and part.real and random.random() < 0.6
+    absent = random.random()
+    for stem, name in enumerate(STEMS):
+        source, where, speed = part, at, rate
+        swapped = not together and (name == "drums" or (name in ("vocals", "bass") and random.random() < 0.4))
+        lacking = name == "vocals" and part.starts[stem] is None and random.random() < 0.6
+        if name == "bass" and not item.bass_known:
+            swapped = False
+        if swapped or lacking:
+            found = _part_with(kinds, real if random.random() < 0.7 else not real, stem, random)
+            if found is None:
+                continue
+            source, speed = found, _speed(random, 0.08)
+            where = _place(source, stem, speed, drawing, random)
+        begin = source.starts[stem]
+        if begin is None or _is_absent(name, absent):
+            continue
+        item.starts[stem] = begin + where
+        item.rates[stem] = speed
+        item.gains[stem] = 1.0 if balanced else 10 ** (random.uniform(-9, 7) / 20)
+    return item
+
+
+def _part_with(kinds: Mapping[bool, Sequence[Part]], real: bool, stem: int, random: np.random.Generator) -> Part | None:
+    """Return a part in which a stem sounds; None if eight draws find none. Parts of the other kind are a substitute."""
+    among = kinds[real] or kinds[not real]
+    for _ in range(8):
+        part = among[int(random.integers(len(among)))]
+        if len(part.loud[stem]):
+            return part
+    return None
+
+
+def _speed(random: np.random.Generator, spread: float) -> float:
+    return float(np.exp(random.normal(0, spread)))
+
+
+def _place(part: Part, stem: int, rate: float, drawing: Drawing, random: np.random.Generator) -> int:
+    """Return where in a part an item begins; in four of five items soon before a second in which the stem sounds."""
+    room = part.frames - int((drawing.samples + 8) * rate) - 8
+    if room <= 4:
+        return 4
+    if len(part.loud[stem]) and random.random() < 0.8:
+        second = int(part.loud[stem][random.integers(len(part.loud[stem]))])
+        return int(np.clip(second * SAMPLE_RATE - random.integers(0, 4 * SAMPLE_RATE), 4, room))
+    return int(random.integers(4, room))
+
+
+def _is_absent(name: str, chance: float) -> bool:
+    """Return whether a stem is left out: of all mixes 5% have no drums, 3% only drums, and 17% no vocals."""
+    if chance < 0.05:
+        return name == "drums"
+    if chance < 0.08:
+        return name != "drums"
+    return name == "vocals" and chance < 0.25
 
 
 def _taken(pool: Tensor, starts: Tensor, rates: Tensor, frames: int) -> Tensor:
