@@ -20,71 +20,79 @@ SUMMARY = "Make a store of features to train on: of a database's clips, or of so
 
 
 def _configure(made: argparse.ArgumentParser) -> None:
-    from mashkit.cli.actions import add_dry_run, add_telling, positive, whole
+    from mashkit.cli.actions import add_dry_run, add_telling
 
     recipes = made.add_subparsers(dest="recipe", required=True, metavar="RECIPE")
     database = recipes.add_parser("db", help="the clips of a database")
-    database.add_argument("database", type=Path, metavar="DB", help="what `mashkit db add` made")
     rendered = recipes.add_parser("rendered", help="songs of POP909, played, sung and drummed anew")
-    rendered.add_argument("--midi", type=Path, required=True, metavar="TAR", help="POP909 as a tar file")
-    rendered.add_argument("--drums", type=Path, required=True, metavar="TAR", help="Groove MIDI Dataset as a tar file")
-    rendered.add_argument(
-        "--soundfont", type=Path, action="append", metavar="SF2", help="repeatable; default: the one pretty_midi brings"
-    )
-    rendered.add_argument(
-        "--windows", type=positive, default=3, metavar="N", help="clips of a song; default: %(default)s"
-    )
-    rendered.add_argument("--songs", type=positive, metavar="N", help="only the first N; default: all")
-    rendered.add_argument(
-        "--seconds", type=float, default=23.0, metavar="S", help="of a clip, about; default: %(default)s"
-    )
-    rendered.add_argument("--sound", type=Path, metavar="FOLDER", help="write each clip's mix there, as a song")
-    rendered.add_argument(
-        "--sung", type=float, default=0.35, metavar="SHARE", help="of the melodies, with pysinsy; default: %(default)s"
-    )
-    rendered.add_argument("--dry", action="store_true", help="no breaths, backing vocals, echoes, rooms, mastering")
-    rendered.add_argument(
-        "--separator", metavar="NAME", help="takes each stem from a mix with stems of two other songs"
-    )
-    rendered.add_argument("--stretcher", metavar="NAME", help="stretches and shifts half of the stems, there and back")
-    rendered.add_argument("--seed", type=whole, default=0, help="of every choice; default: %(default)s")
-    rendered.add_argument("--jobs", type=positive, default=1, metavar="N", help="processes; default: %(default)s")
     pipeline = recipes.add_parser("pipeline", help="songs, separated, and mashups of them, stretched and mixed")
-    pipeline.add_argument("songs", type=Path, nargs="*", metavar="SONG", help="sound files, and folders of them")
-    pipeline.add_argument(
-        "--stems", type=Path, action="append", default=[], metavar="FOLDER",
-        help="folder of songs as stems, which are mixed down and then separated; repeatable",
-    )  # fmt: skip
-    pipeline.add_argument(
-        "--examples", type=positive, default=3000, metavar="N",
-        help="mashups, a third each original, unmatched and matched; default: %(default)s",
-    )  # fmt: skip
-    pipeline.add_argument(
-        "--ranked", type=positive, default=500, metavar="N",
-        help="matched mashups of the test songs, at least, to rank originals among; default: %(default)s",
-    )  # fmt: skip
-    pipeline.add_argument(
-        "--mismatch", choices=("strict", "literal"), default="strict",
-        help="what unmatched means: it must clash, or it may; default: %(default)s",
-    )  # fmt: skip
-    pipeline.add_argument(
-        "--preset", action="append", metavar="NAME",
-        help="make spectra for this size of network; repeatable; default: compact",
-    )  # fmt: skip
-    pipeline.add_argument(
-        "--fold", metavar="K/N", help="leave the songs of fold K of N out; default: the split by name"
-    )
-    pipeline.add_argument(
-        "--test-only", action="store_true", help="all songs are for the test of networks that were trained on others"
-    )
-    pipeline.add_argument("--seed", type=whole, default=0, help="of every draw; default: %(default)s")
-    pipeline.add_argument("--jobs", type=positive, metavar="N", help="processes; default: one for each core")
-    for kind in ("separator", "analyzer", "stretcher"):
-        pipeline.add_argument(f"--{kind}", metavar="NAME", help="another than mashkit's own choice")
+    _configure_database(database)
+    _configure_rendered(rendered)
+    _configure_pipeline(pipeline)
     for recipe in (database, rendered, pipeline):
         recipe.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="of the store")
         add_dry_run(recipe, "say what the store would be made of")
         add_telling(recipe, argparse.SUPPRESS)
+
+
+def _configure_database(made: argparse.ArgumentParser) -> None:
+    made.add_argument("database", type=Path, metavar="DB", help="what `mashkit db add` made")
+
+
+def _configure_rendered(made: argparse.ArgumentParser) -> None:
+    from mashkit.cli.actions import positive, whole
+
+    made.add_argument("--midi", type=Path, required=True, metavar="TAR", help="POP909 as a tar file")
+    made.add_argument("--drums", type=Path, required=True, metavar="TAR", help="Groove MIDI Dataset as a tar file")
+    made.add_argument(
+        "--soundfont", type=Path, action="append", metavar="SF2", help="repeatable; default: the one pretty_midi brings"
+    )
+    made.add_argument("--windows", type=positive, default=3, metavar="N", help="clips of a song; default: %(default)s")
+    made.add_argument("--songs", type=positive, metavar="N", help="only the first N; default: all")
+    made.add_argument("--seconds", type=float, default=23.0, metavar="S", help="of a clip, about; default: %(default)s")
+    made.add_argument("--sound", type=Path, metavar="FOLDER", help="write each clip's mix there, as a song")
+    made.add_argument(
+        "--sung", type=float, default=0.35, metavar="SHARE", help="of the melodies, with pysinsy; default: %(default)s"
+    )
+    made.add_argument("--dry", action="store_true", help="no breaths, backing vocals, echoes, rooms, mastering")
+    made.add_argument("--separator", metavar="NAME", help="takes each stem from a mix with stems of two other songs")
+    made.add_argument("--stretcher", metavar="NAME", help="stretches and shifts half of the stems, there and back")
+    made.add_argument("--seed", type=whole, default=0, help="of every choice; default: %(default)s")
+    made.add_argument("--jobs", type=positive, default=1, metavar="N", help="processes; default: %(default)s")
+
+
+def _configure_pipeline(made: argparse.ArgumentParser) -> None:
+    from mashkit.cli.actions import positive, whole
+
+    made.add_argument("songs", type=Path, nargs="*", metavar="SONG", help="sound files, and folders of them")
+    made.add_argument(
+        "--stems", type=Path, action="append", default=[], metavar="FOLDER",
+        help="folder of songs as stems, which are mixed down and then separated; repeatable",
+    )  # fmt: skip
+    made.add_argument(
+        "--examples", type=positive, default=3000, metavar="N",
+        help="mashups, a third each original, unmatched and matched; default: %(default)s",
+    )  # fmt: skip
+    made.add_argument(
+        "--ranked", type=positive, default=500, metavar="N",
+        help="matched mashups of the test songs, at least, to rank originals among; default: %(default)s",
+    )  # fmt: skip
+    made.add_argument(
+        "--mismatch", choices=("strict", "literal"), default="strict",
+        help="what unmatched means: it must clash, or it may; default: %(default)s",
+    )  # fmt: skip
+    made.add_argument(
+        "--preset", action="append", metavar="NAME",
+        help="make spectra for this size of network; repeatable; default: compact",
+    )  # fmt: skip
+    made.add_argument("--fold", metavar="K/N", help="leave the songs of fold K of N out; default: the split by name")
+    made.add_argument(
+        "--test-only", action="store_true", help="all songs are for the test of networks that were trained on others"
+    )
+    made.add_argument("--seed", type=whole, default=0, help="of every draw; default: %(default)s")
+    made.add_argument("--jobs", type=positive, metavar="N", help="processes; default: one for each core")
+    for kind in ("separator", "analyzer", "stretcher"):
+        made.add_argument(f"--{kind}", metavar="NAME", help="another than mashkit's own choice")
 
 
 def _run(arguments: argparse.Namespace) -> int:

@@ -13,12 +13,12 @@ from mashkit.hookspecs import Command, StageEvent
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from mashkit_mashnet.checkpoint import Checkpoint
+    from mashkit_mashnet.checkpoint import Calibration, Checkpoint
     from mashkit_mashnet.networks import Network, Preset
     from mashkit_mashnet_train.batches import TrainingData
     from mashkit_mashnet_train.example_batches import ExampleBatches
     from mashkit_mashnet_train.group_batches import GroupBatches
-    from mashkit_mashnet_train.training import TrainingConfig, TrainingResult
+    from mashkit_mashnet_train.training import Predictions, TrainingConfig, TrainingResult
 
 DONE = 0
 DEFAULT_PRESET = "compact"
@@ -42,9 +42,18 @@ def _number(*, least: float = -math.inf, above: float = -math.inf, below: float 
 
 
 def _configure(made: argparse.ArgumentParser) -> None:
-    from mashkit.cli.actions import add_dry_run, positive, whole
+    from mashkit.cli.actions import add_dry_run
 
     add_dry_run(made, "say what would be trained, and on what")
+    _add_data(made)
+    _add_optimisation(made)
+    _add_machine(made)
+
+
+def _add_data(made: argparse.ArgumentParser) -> None:
+    """Add what is trained, on what, and where it is written."""
+    from mashkit.cli.actions import positive
+
     made.add_argument(
         "--data", type=Path, action="append", required=True, metavar="FOLDER", help="a store of features; repeatable"
     )
@@ -73,6 +82,12 @@ def _configure(made: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     made.add_argument("--groups", type=positive, metavar="N", help="vocals in a batch: fewer need less memory")
     made.add_argument("--fold", metavar="K/N", help="leave the songs of fold K of N out; default: the split by name")
+
+
+def _add_optimisation(made: argparse.ArgumentParser) -> None:
+    """Add the loss, the steps, and when they end."""
+    from mashkit.cli.actions import positive, whole
+
     made.add_argument("--steps", type=positive, default=10_000, metavar="N", help="batches; default: %(default)s")
     made.add_argument("--seed", type=whole, default=0, help="of weights, examples and chance; default: %(default)s")
     made.add_argument(
@@ -101,6 +116,12 @@ def _configure(made: argparse.ArgumentParser) -> None:
         "--validate-every", type=positive, default=200, metavar="N", help="steps per validation; default: %(default)s"
     )
     made.add_argument("--patience", type=positive, metavar="N", help="stop after N validations without a new best")
+
+
+def _add_machine(made: argparse.ArgumentParser) -> None:
+    """Add how and where it is computed."""
+    from mashkit.cli.actions import positive, whole
+
     made.add_argument(
         "--precision", choices=("auto", "32-true", "16-mixed", "bf16-mixed"), default="auto",
         help="of the arithmetic; auto tries what is faster on this processor; default: %(default)s",
@@ -126,41 +147,17 @@ def _configure(made: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     from mashkit.cli.console import printed, say
     from mashkit.cli.progress import ProgressListener
-    from mashkit.models import file_sha256
     from mashkit.registry import Registry
     from mashkit_mashnet_train.example_store import is_example_store, open_examples
     from mashkit_mashnet_train.examples import Fold
-    from mashkit_mashnet_train.losses import Unlabelled
     from mashkit_mashnet_train.store import open_store
-    from mashkit_mashnet_train.training import TrainingConfig, check, train
+    from mashkit_mashnet_train.training import check, train
     from mashkit_mashnet_train.training.arithmetic import require_bfloat16
     from mashkit_mashnet_train.training_data import training_data
 
-    unlabelled: Unlabelled = arguments.unlabelled or ("lsro" if arguments.variant.endswith("-lsro") else "drop")
     begun = None if arguments.initial is None else initial_file(arguments.initial)
     network, initial = first_network(arguments.variant, arguments.preset, arguments.seed, begun)
-    config = TrainingConfig(
-        variant=arguments.variant,
-        preset=network.preset.name,
-        initial=None if begun is None else file_sha256(begun),
-        steps=arguments.steps,
-        learning_rate=arguments.learning_rate,
-        schedule=arguments.schedule,
-        average=arguments.average,
-        unlabelled=unlabelled,
-        ranking=arguments.ranking,
-        loss=network.loss,
-        validation_interval=arguments.validate_every,
-        patience=arguments.patience,
-        precision=arguments.precision,
-        channels_last=arguments.channels_last,
-        device=arguments.device,
-        devices=arguments.devices,
-        seed=arguments.seed,
-        threads=arguments.threads,
-        workers=arguments.workers,
-        checkpoint_seconds=arguments.save_every,
-    )
+    config = _config(arguments, network, begun)
     require_bfloat16(config)
     stores = [open_examples(folder) if is_example_store(folder) else open_store(folder) for folder in arguments.data]
     data = training_data(
@@ -169,7 +166,7 @@ def _run(arguments: argparse.Namespace) -> int:
         network.preset,
         arguments.protocol,
         arguments.seed,
-        unlabelled=unlabelled != "drop",
+        unlabelled=config.unlabelled != "drop",
         drawn=arguments.batches,
         groups=arguments.groups,
         fold=None if arguments.fold is None else Fold.parse(arguments.fold),
@@ -192,6 +189,35 @@ def _run(arguments: argparse.Namespace) -> int:
     if not printed(told, arguments):
         _print(told)
     return DONE
+
+
+def _config(arguments: argparse.Namespace, network: Network, begun: Path | None) -> TrainingConfig:
+    """Return the settings of a run that begins with the weights of ``begun``."""
+    from mashkit.models import file_sha256
+    from mashkit_mashnet_train.training import TrainingConfig
+
+    return TrainingConfig(
+        variant=arguments.variant,
+        preset=network.preset.name,
+        initial=None if begun is None else file_sha256(begun),
+        steps=arguments.steps,
+        learning_rate=arguments.learning_rate,
+        schedule=arguments.schedule,
+        average=arguments.average,
+        unlabelled=arguments.unlabelled or ("lsro" if arguments.variant.endswith("-lsro") else "drop"),
+        ranking=arguments.ranking,
+        loss=network.loss,
+        validation_interval=arguments.validate_every,
+        patience=arguments.patience,
+        precision=arguments.precision,
+        channels_last=arguments.channels_last,
+        device=arguments.device,
+        devices=arguments.devices,
+        seed=arguments.seed,
+        threads=arguments.threads,
+        workers=arguments.workers,
+        checkpoint_seconds=arguments.save_every,
+    )
 
 
 def _shares(text: str) -> list[float]:
@@ -306,40 +332,47 @@ def finish(
 ) -> dict[str, Any]:
     """Calibrate a trained network, write its checkpoint and the run's report, and return the report.
 
-    Calibration and report are for the network in half precision, because the checkpoint holds that one. If training
-    began with the weights of the checkpoint ``initial``, the new one names the recordings of both, because a benchmark
-    must not judge a network by any of them. ``heard`` is what :func:`heard_before` returned.
-    """
-    import hashlib
+    Calibration and report are for the network in half precision, because the checkpoint holds that one.
 
+    Parameters
+    ----------
+    network : Network
+        With the best weights, as :func:`mashkit_mashnet_train.training.train` leaves it.
+    data : TrainingData
+        What it was trained on; its validation songs calibrate it.
+    config : TrainingConfig
+    result : TrainingResult
+    folder : Path
+        Gets the checkpoint ``<variant>.safetensors``, and the report.
+    initial : Checkpoint, optional
+        The checkpoint with whose weights training began. The new one names the recordings of both, because a benchmark
+        must not judge a network by any of them.
+    heard : mapping, optional
+        What :func:`heard_before` returned.
+
+    Returns
+    -------
+    dict
+        The report, with its path as "report".
+
+    Raises
+    ------
+    CalibrationError
+        If there are no positives or no negatives among the validation examples.
+    OptionError
+        If weights are too large for half precision, or not finite.
+    OutputError
+        If a file cannot be written, or the disk is full.
+    """
     from mashkit.atomicfile import write_json
+    from mashkit.models import sha256_of
     from mashkit_mashnet import checkpoint as files
-    from mashkit_mashnet_train.calibration import CalibrationError, bound_of, compare, fit, probabilities, quality
     from mashkit_mashnet_train.training import metrics, predict
 
     made = files.Checkpoint.of(network, variant=config.variant).halved()
     predictions = predict(made.network(config.device), data.validation(), config.device)
-    calibration = fit(predictions)
-    ways, missing = {}, ""
-    try:
-        ways = compare(predictions)
-    except CalibrationError as error:  # too few vocals for a comparison; the network is calibrated all the same
-        missing = str(error)
-    record: dict[str, Any] = {
-        **result.record,
-        "validation": metrics(predictions),
-        "calibration": {
-            "fitted_on": "the validation songs, by which the best step was chosen too",
-            "before": quality(probabilities(predictions.margins), predictions.targets),
-            "after": quality(probabilities(predictions.margins, calibration), predictions.targets),
-            **({"bound": bound} if (bound := bound_of(calibration)) else {}),
-            **({"across_vocals_missing": missing} if missing else {}),
-            "across_vocals": {
-                name: {key: value for key, value in found.items() if key != "reliability"}
-                for name, found in ways.items()
-            },
-        },
-    }
+    calibration, told_of_it = _calibrated(predictions)
+    record: dict[str, Any] = {**result.record, "validation": metrics(predictions), "calibration": told_of_it}
     if initial is not None:
         before = initial.training.get("data", {})
         everything = {*before.get("recordings", ()), *record["data"].get("recordings", ())}
@@ -351,7 +384,7 @@ def finish(
     files.save(path, files.Checkpoint.of(network, variant=config.variant, calibration=calibration, training=record))
     told = {
         "checkpoint": str(path),
-        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "sha256": sha256_of(path),
         "size": path.stat().st_size,
         "parameters": sum(weight.numel() for weight in network.parameters()),
         "temperature": calibration.temperature,
@@ -361,6 +394,28 @@ def finish(
     }
     write_json(folder / REPORT, told)
     return {**told, "report": str(folder / REPORT)}
+
+
+def _calibrated(predictions: Predictions) -> tuple[Calibration, dict[str, Any]]:
+    """Return the calibration that fits predictions, and what the report says of it."""
+    from mashkit_mashnet_train.calibration import CalibrationError, bound_of, compare, fit, probabilities, quality
+
+    calibration = fit(predictions)
+    ways, missing = {}, ""
+    try:
+        ways = compare(predictions)
+    except CalibrationError as error:  # too few vocals for a comparison; the network is calibrated all the same
+        missing = str(error)
+    return calibration, {
+        "fitted_on": "the validation songs, by which the best step was chosen too",
+        "before": quality(probabilities(predictions.margins), predictions.targets),
+        "after": quality(probabilities(predictions.margins, calibration), predictions.targets),
+        **({"bound": bound} if (bound := bound_of(calibration)) else {}),
+        **({"across_vocals_missing": missing} if missing else {}),
+        "across_vocals": {
+            name: {key: value for key, value in found.items() if key != "reliability"} for name, found in ways.items()
+        },
+    }
 
 
 def _print(told: Mapping[str, Any]) -> None:
