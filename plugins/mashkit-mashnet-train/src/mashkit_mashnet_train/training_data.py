@@ -64,20 +64,36 @@ def training_data(
     _require_once(stores)
     if drawn != "vocals" and groups is not None:
         raise UsageError(f"{groups} vocals in a batch of {drawn}, which always has twelve", "leave --groups out")
-    size = {} if groups is None else {"groups": groups}
     made = [store for store in stores if isinstance(store, ExampleStore)]
     clips = [store for store in stores if isinstance(store, Store)]
     if made:
         _require_examples_fit(made, clips, variant, preset, protocol, drawn, fold)
-        return ExampleBatches(
-            made,
-            seed,
-            mixed=VARIANTS[variant] == "postmixnet",
-            unlabelled=unlabelled,
-            front_end=preset.front_end,
-            shares=shares,
-            **size,
-        )
+        return _of_examples(made, variant, preset, seed, unlabelled=unlabelled, groups=groups, shares=shares)
+    return _of_clips(
+        clips, variant, preset, protocol, seed, unlabelled=unlabelled, drawn=drawn, fold=fold, groups=groups,
+        shares=shares,
+    )  # fmt: skip
+
+
+def _of_examples(
+    stores: Sequence[ExampleStore], variant: str, preset: Preset, seed: int, *, unlabelled: bool, groups: int | None,
+    shares: Sequence[float] | None,
+) -> ExampleBatches:  # fmt: skip
+    return ExampleBatches(
+        stores,
+        seed,
+        mixed=VARIANTS[variant] == "postmixnet",
+        unlabelled=unlabelled,
+        front_end=preset.front_end,
+        shares=shares,
+        **_size(groups),
+    )
+
+
+def _of_clips(
+    stores: Sequence[Store], variant: str, preset: Preset, protocol: Protocol, seed: int, *, unlabelled: bool,
+    drawn: Drawn, fold: Fold | None, groups: int | None, shares: Sequence[float] | None,
+) -> GroupBatches:  # fmt: skip
     if drawn != "vocals" and _by_beats(variant, preset):
         raise UsageError(
             f"batches of {drawn} for {variant}",
@@ -86,9 +102,9 @@ def training_data(
     if VARIANTS[variant] == "intervalnet":
         from mashkit_mashnet_train.interval_data import IntervalData
 
-        return IntervalData(clips, protocol, seed, fold=fold, shares=shares, **size)
+        return IntervalData(stores, protocol, seed, fold=fold, shares=shares, **_size(groups))
     return SpectraData(
-        clips,
+        stores,
         protocol,
         seed,
         mixed=VARIANTS[variant] == "postmixnet",
@@ -98,8 +114,13 @@ def training_data(
         drawn=drawn,
         fold=fold,
         shares=shares,
-        **size,
+        **_size(groups),
     )
+
+
+def _size(groups: int | None) -> dict[str, int]:
+    """Return the argument for the vocals in a batch; none, so that the usual number holds, if it is not given."""
+    return {} if groups is None else {"groups": groups}
 
 
 def _require_once(stores: Sequence[Store | ExampleStore]) -> None:
