@@ -85,7 +85,13 @@ class ExampleWriter(PartWriter):
         self._write(record.id, record.to_dict(), spectra)
 
     def close(self, front_ends: Mapping[str, FrontEnd]) -> ExampleStore:
-        """Join the examples, in the order of their ids, and return the store."""
+        """Join the examples, in the order of their ids, and return the store.
+
+        Raises
+        ------
+        StoreError
+            If no example was added.
+        """
         parts = self._parts()
         if not parts:
             raise StoreError(f"{self.folder} got no example", "see what the recipe said of each plan")

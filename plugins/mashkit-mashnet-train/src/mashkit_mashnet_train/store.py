@@ -201,7 +201,13 @@ class StoreWriter(PartWriter):
         self._write(record.id, record.to_dict(), arrays)
 
     def close(self) -> Store:
-        """Join the clips, in the order of their ids, and return the store."""
+        """Join the clips, in the order of their ids, and return the store.
+
+        Raises
+        ------
+        StoreError
+            If no clip was added.
+        """
         parts = self._parts()
         if not parts:
             raise StoreError(f"{self.folder} got no clip", "see what the recipe said of each song")
@@ -268,7 +274,7 @@ def _begun(path: Path) -> dict[str, Any]:
         begun = dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         raise StoreError(f"{path} is missing or damaged: {error}", f"remove {path.parent}") from error
-    if isinstance(begun.get("files"), dict):  # older stores have the files by name
+    if isinstance(begun.get("files"), dict):  # a mapping of names to hashes says the same
         begun["files"] = [{"name": name, "sha256": sha256} for name, sha256 in begun["files"].items()]
     return begun
 
@@ -333,6 +339,10 @@ class Store:
 
     def spectrum(self, clip: int, role: Role, front_end: FrontEnd) -> Bytes:
         """Return a stem's spectrum as a front end makes it, widened for transposition, not copied.
+
+        Returns
+        -------
+        array of uint8, shape (frames, bands)
 
         Raises
         ------

@@ -269,7 +269,7 @@ class _Run:
             progress.waited += time.monotonic() - asked
             self._step(batch)
             if progress.step % config.validation_interval == 0 or progress.step == config.steps:
-                self._look()
+                self._validate()
             progress.seconds = before + time.monotonic() - began
             due = progress.step % config.checkpoint_steps == 0 or time.monotonic() - saved >= config.checkpoint_seconds
             if due or progress.stopped:
@@ -305,13 +305,13 @@ class _Run:
             if self.fabric.is_global_zero:
                 self.logs.losses(row)
 
-    def _look(self) -> None:
+    def _validate(self) -> None:
         """Validate the weights, or their average if the settings have one."""
         average = self.progress.average
         with holding(self.network, average) if average else contextlib.nullcontext():
-            self._validate()
+            self._validate_weights()
 
-    def _validate(self) -> None:
+    def _validate_weights(self) -> None:
         progress, config = self.progress, self.config
         self.module.eval()
         found = metrics(predict(self.module, self.validation, self.fabric.device))
@@ -321,19 +321,19 @@ class _Run:
         row: dict[str, Any] = {"step": progress.step, "training_loss": float(np.mean(progress.unvalidated)), **found}
         progress.unvalidated = []
         progress.curve.append(row)
-        best = next((look for look in progress.curve if look["step"] == progress.best_step), None)
+        best = next((one for one in progress.curve if one["step"] == progress.best_step), None)
         if best is None or (row["auc"], -row["loss"]) > (best["auc"], -best["loss"]):
             progress.best_step, progress.best = progress.step, _copied(self.network)
-        since = sum(look["step"] > progress.best_step for look in progress.curve)
+        since = sum(one["step"] > progress.best_step for one in progress.curve)
         if config.patience is not None and since >= config.patience:
             progress.stopped = "patience"
         elif progress.step == config.steps:
             progress.stopped = "steps"
         if self.fabric.is_global_zero:
             self.logs.curve(row)
-        looks = math.ceil(config.steps / config.validation_interval)
+        validations = math.ceil(config.steps / config.validation_interval)
         item = f"step {progress.step}: AUC {row['auc']:.4f}, loss {row['loss']:.4f}"
-        self._tell("validate", item, len(progress.curve), looks)
+        self._tell("validate", item, len(progress.curve), validations)
 
     def _tell(self, stage: str, item: str, done: int, total: int) -> None:
         self.notify(StageEvent(stage=stage, item=item, state="done", done=done, total=total))

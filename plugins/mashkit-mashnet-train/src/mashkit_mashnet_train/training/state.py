@@ -85,7 +85,7 @@ _PARTS = {"config", "data", "network", "model", "optimizer", "precision", "rando
     "waited",
     "average",
 }
-# "waited", "average" and "summary" came later: a state of an older version lacks them.
+# A state may lack "waited", "average" and "summary": it can be resumed without them.
 
 
 def _random() -> dict[str, Any]:
@@ -213,7 +213,7 @@ def require_same(
     """Raise TrainingError if the settings, the data or the network differ from those of the run in the folder."""
     before, now = found["config"], config.to_dict()
     free = FREE if config.schedule == "constant" else FREE - {"steps"}  # a cosine rate depends on the number of steps
-    # A state of an older version lacks the settings that came later; it has their defaults.
+    # A setting that a state does not name has its default.
     before = {**TrainingConfig().to_dict(), **before}
     told = [
         f"{name} was {before[name]!r}, is {value!r}"
