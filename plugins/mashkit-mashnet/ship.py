@@ -38,18 +38,21 @@ MEASURED = {
 def card(checkpoint: Checkpoint, path: Path) -> str:
     """Return a model card, Markdown."""
     runs: Sequence[Mapping[str, Any]] = checkpoint.training.get("members", [checkpoint.training])
-    together = [f"{len(runs)} networks of one training, which differ in their seeds; their log odds are averaged.", ""]
+    members = checkpoint.preset.to_dict().get("members", 1)
+    together = [f"{members} networks of one training, which differ in their seeds; their log odds are averaged.", ""]
     lines = [
         f"# `{checkpoint.variant}`, preset `{checkpoint.preset.name}`",
         "",
         f"`{path.name}`, {path.stat().st_size:,} bytes, sha256 `{sha256_of(path)}`. Architecture: "
         f"`{checkpoint.architecture}`. Licence of the weights: MIT.",
         "",
-        *(together if len(runs) > 1 else []),
+        *(together if members > 1 else []),
         "## Data",
         "",
     ]
     data = runs[0]["data"]
+    if len(runs) > 1 and len({run["config"]["seed"] for run in runs}) < len(runs):
+        raise SystemExit(f"{path}: two of its networks have one seed, so they are the same: give runs of several seeds")
     if any(run["data"]["stores"] != data["stores"] for run in runs[1:]):
         raise SystemExit(f"{path}: its networks were trained on different stores, and a card names those of one")
     lines += [
@@ -80,12 +83,13 @@ def _data(data: Mapping[str, Any]) -> list[str]:
 
 def _training(run: Mapping[str, Any]) -> list[str]:
     config, data, begun = run["config"], run["data"], run.get("initial")
+    averaged = f"; weights averaged with decay {config['average']:g}" if config.get("average") else ""
     best = next(look for look in run["curve"] if look["step"] == run["best_step"])
     return [
         f"Protocol `{data['protocol']}`, rules of version {data.get('rules', 1)}; {run['steps']} steps"
         f"{' with `--batches ' + data['batches'] + '`' if 'batches' in data else ''}, the best "
         f"after {run['best_step']}; Adam, learning rate {config['learning_rate']:g}, "
-        f"{config.get('schedule', 'constant')}; unlabelled examples: {config['unlabelled']}; ranking loss × "
+        f"{config.get('schedule', 'constant')}{averaged}; unlabelled examples: {config['unlabelled']}; ranking loss × "
         f"{config['ranking']:g}; seed {config['seed']}; {run['seconds'] / 60:.0f} minutes on one core of a shared "
         "CPU.",
         *([f"Training began with weights of {begun['variant']}, sha256 `{begun['sha256']}`."] if begun else []),

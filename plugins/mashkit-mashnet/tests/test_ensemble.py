@@ -17,7 +17,7 @@ from mashkit.types import Key
 from mashkit_mashnet.checkpoint import Calibration, Checkpoint, load, save
 from mashkit_mashnet.ensemble import joined
 from mashkit_mashnet.interval_scorer import IntervalNetScorer
-from mashkit_mashnet.intervalnet import IntervalNet, IntervalPreset
+from mashkit_mashnet.intervalnet import MOST_MEMBERS, IntervalNet, IntervalPreset
 from mashkit_mashnet.networks import MixPreset, PreMixNet
 from mashkit_mashnet.stem_features import WIDE
 
@@ -110,5 +110,6 @@ def test_only_single_intervalnets_of_one_preset_are_joined() -> None:
     for members in ([member(0), other], [member(0), premixnet], [premixnet, premixnet], [pair, pair]):
         with pytest.raises(OptionError, match="give single intervalnets of one preset"):
             joined(members)
-    with pytest.raises(OptionError, match="members"):
-        attrs.evolve(TINY, members=0)
+    for count in (0, True, MOST_MEMBERS + 1, 10**6):
+        with pytest.raises(OptionError, match="members"):
+            attrs.evolve(TINY, members=count)

@@ -12,13 +12,14 @@ Conventions: inputs are as in :mod:`mashkit_mashnet.intervals`; the axis of exam
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import attrs
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mashkit.errors import OptionError
 from mashkit_mashnet.frontend import FrontEnd
 from mashkit_mashnet.intervals import BAR, ONSET_CHANNELS, ONSET_PARTS
 from mashkit_mashnet.networks import Network, Preset, positive
@@ -29,6 +30,16 @@ LAGS = 6
 """Largest lag at which onsets are compared, to either side, in parts of a beat: half a beat."""
 PAIRS = ((0, 1), (0, 2), (1, 2))
 """Pairs of roles that are compared: vocal and harmonic, vocal and percussion, harmonic and percussion."""
+
+
+MOST_MEMBERS = 64
+"""A file that claims more is refused before they are made, because each takes time and memory."""
+
+
+def _few(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    positive(instance, attribute, value)
+    if value > MOST_MEMBERS:
+        raise OptionError(f"a network of {value} {attribute.name}", f"give {MOST_MEMBERS} at most")
 
 
 @attrs.frozen(kw_only=True)
@@ -44,14 +55,14 @@ class IntervalPreset(Preset):
     gate : float
         Level, relative to the stem's own, at which a moment counts half.
     members : int
-        Number of networks of this size whose logits are averaged (:func:`joined`), ≥ 1.
+        Number of networks of this size whose logits are averaged (:func:`joined`), 1 to 64.
     """
 
     front_end: FrontEnd = WIDE
     templates: int
     rhythm: int
     gate: float
-    members: int = attrs.field(default=1, validator=positive)
+    members: int = attrs.field(default=1, validator=_few)
 
 
 COMPACT = IntervalPreset(name="compact", block_filters=96, features=96, templates=16, rhythm=48, gate=0.1)
