@@ -13,6 +13,7 @@ from mashkit.arguments import require, require_number
 from mashkit.components import Component
 from mashkit.errors import ContractViolation, UsageError
 from mashkit.types import Audio, require_audio
+from mashkit.types.audio import RATES_HZ
 from mashkit.types.timemap import TimeMap
 
 SPEED_RANGE = (0.25, 4.0)
@@ -80,7 +81,7 @@ class Stretcher(Component):
         Parameters
         ----------
         audio : Audio
-            Any sample rate and number of channels; not altered. Empty audio gives empty audio.
+            Of 1,000 to 768,000 Hz, and any number of channels; not altered. Empty audio gives empty audio.
         speed : float
             Playing speed, 0.25–4: at 1.25 the audio is a quarter faster and a fifth shorter.
         semitones : float
@@ -99,8 +100,8 @@ class Stretcher(Component):
         Raises
         ------
         UsageError
-            If speed or semitones are out of range or not numbers, if both a speed and a map are given, or if the
-            stretcher does not provide what is asked for: another speed, another pitch, or a map.
+            If speed, semitones or sample rate are out of range or not numbers, if both a speed and a map are given, or
+            if the stretcher does not provide what is asked for: another speed, another pitch, or a map.
         TimeMapError
             If the map contains speeds outside 0.5–2.
         ComponentFailed
@@ -109,6 +110,12 @@ class Stretcher(Component):
             If the backend returns another length, rate or channel count.
         """
         require_audio(audio)
+        if not RATES_HZ[0] <= audio.sample_rate <= RATES_HZ[1]:
+            # At a few Hz a window of analysis is shorter than a frame, and a backend may never end.
+            raise UsageError(
+                f"the audio has a sample rate of {audio.sample_rate:,} Hz",
+                f"resample it: {RATES_HZ[0]:,} to {RATES_HZ[1]:,} Hz are stretched",
+            )
         speed = require_number("speed", speed, *SPEED_RANGE)
         semitones = require_number("semitones", semitones, *SEMITONES_RANGE)
         frames = stretched_frames(audio.frames, speed)

@@ -15,6 +15,9 @@ from mashkit.errors import AudioError, UsageError
 
 Samples: TypeAlias = npt.NDArray[np.float32]
 
+RATES_HZ = (1_000, 768_000)
+"""Accepted sample rates of files, and of audio to be stretched: from below the telephone's to the highest of converters
+(ours). A header with another rate is damaged; sound of 1 Hz would become 44,100 times as long."""
 
 MOST_CHANNELS = 8
 """Channels that sound may have even if it has fewer frames, as short parts of surround sound do."""
