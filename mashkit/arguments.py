@@ -124,17 +124,25 @@ def require(name: str, value: object, kind: type[T] | tuple[type[T], ...], fix: 
     return value
 
 
+def plain_path(value: str | os.PathLike[str]) -> Path:
+    """Return a path that an argument of a public function gives: "~" at the beginning of text is the home folder.
+
+    A Path stays as it is, because mashkit itself finds files in a folder that is called "~".
+    """
+    return named_path(value) if isinstance(value, str) else Path(value)
+
+
 def require_path(name: str, value: object) -> Path:
-    """Return an argument that is a path."""
+    """Return an argument that is a path, as :func:`plain_path` does."""
     if not isinstance(value, (str, Path)):
         raise UsageError(f"{name} is {_told(value)}", "give a path")
-    return Path(value)
+    return plain_path(value)
 
 
 def require_paths(name: str, value: object) -> list[Path]:
-    """Return an argument that is a path or several paths, as a list."""
+    """Return an argument that is a path or several paths, as a list; text as :func:`plain_path` reads it."""
     if isinstance(value, (str, Path)):
-        return [Path(value)]
+        return [plain_path(value)]
     if not isinstance(value, Iterable) or isinstance(value, bytes):
         raise UsageError(f"{name} is {_told(value)}", "give a path, or a list of them")
     return [require_path(f"{name}[{index}]", one) for index, one in enumerate(value)]

@@ -20,11 +20,13 @@ import numpy as np
 import soundfile
 import soxr
 
+from mashkit.arguments import plain_path
 from mashkit.atomicfile import replacing
 from mashkit.audio.buffers import IN_MEMORY, AudioBuffer, joined, settle
 from mashkit.audio.containers import FRAME_SLACK, Contents, NotWholeError, PartsFile, Stream, survey
 from mashkit.errors import AudioFileError, MashkitError, OutputError, UsageError
 from mashkit.types import Audio, require_audio
+from mashkit.types.audio import RATES_HZ
 
 AUDIO_SUFFIXES = frozenset(
     {
@@ -44,9 +46,6 @@ UNREADABLE_SUFFIXES = frozenset(
 """Suffixes of music that libsndfile cannot decode; such files are reported as errors, not skipped."""
 
 MAX_CHANNELS = 2
-RATES_HZ = (1_000, 768_000)
-"""Accepted sample rates: from below the telephone's to the highest of converters (ours). A header with another rate is
-damaged; sound of 1 Hz would become 44,100 times as long."""
 _BLOCK = 1 << 20
 """Frames decoded at a time (24 s at 44.1 kHz)."""
 _UNKNOWN_FRAMES = 1 << 62
@@ -202,9 +201,9 @@ def load(
 
 
 def as_path(path: Any) -> Path:
-    """Return a file name as a Path; raises UsageError if it is neither a path nor text."""
+    """Return a file name as :func:`mashkit.arguments.plain_path` does; raises UsageError if it is no path or text."""
     if isinstance(path, str | os.PathLike) and isinstance(os.fspath(path), str):
-        return Path(path)
+        return plain_path(path)
     raise UsageError(f"a file is named by {path!r}, a {type(path).__name__}", "give a Path or a str")
 
 

@@ -20,6 +20,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
+from mashkit.arguments import require_path
 from mashkit.atomicfile import replacing, require_writable_folder, write_json, write_text
 from mashkit.catalog.clips import ClipRecord
 from mashkit.catalog.database import MashupDB
@@ -106,7 +107,7 @@ def export(
     if not numbers:
         raise CatalogError(f"{database.root} holds no clips", "add songs: mashkit db add")
     chosen = _chosen_fields(database, fields)
-    folder = require_writable_folder(Path(folder))
+    folder = require_writable_folder(require_path("folder", folder))
     kind = _Kind(layout, chosen, shard_clips, content_digest(database))
     finished = _Finished(folder, kind)
     shards: list[Shard] = []

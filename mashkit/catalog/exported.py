@@ -26,11 +26,12 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
+from mashkit.arguments import require_path
 from mashkit.catalog.objects import arrays_in
 from mashkit.errors import AnalysisError, CatalogError, MashkitError, StemError, require_packages
 from mashkit.models import sha256_of
 from mashkit.paths import without_links
-from mashkit.types import Audio, Clip, Role, as_tuple, frozen_mapping
+from mashkit.types import Audio, Clip, Role, as_role, as_tuple, frozen_mapping
 
 FORMAT = 1
 """Version of the format. Add 1 when an older mashkit could no longer read new exports."""
@@ -153,7 +154,8 @@ def read_manifest(folder: Path | str) -> Manifest:
     CatalogError
         If there is no finished export, or its manifest is damaged or of a newer mashkit.
     """
-    path = Path(folder) / MANIFEST
+    folder = require_path("folder", folder)
+    path = folder / MANIFEST
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(data, dict) or not isinstance(data.get("format"), int):
@@ -202,10 +204,11 @@ class ExportedClip:
         Raises
         ------
         StemError
-            If the stem was not exported.
+            If the stem was not exported, or there is no such role.
         CatalogError
             If the stem cannot be decoded, or its length is not the clip's.
         """
+        role = as_role(role)
         if role not in self.members:
             raise StemError(f"the {role} stem of clip {self.clip.id} was not exported", f"export it: --field {role}")
         try:
@@ -247,7 +250,7 @@ def read_export(folder: Path | str) -> Iterator[ExportedClip]:
     MashkitError
         If the index is Parquet and pyarrow is not installed.
     """
-    folder = Path(folder)
+    folder = require_path("folder", folder)
     manifest = read_manifest(folder)
     if manifest.layout == "parquet":
         require_pyarrow()

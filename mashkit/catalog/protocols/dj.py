@@ -19,6 +19,7 @@ from xml.parsers import expat
 import attrs
 import numpy as np
 
+from mashkit.arguments import named_path
 from mashkit.audio.files import probe
 from mashkit.catalog.adding import Unusable, usable
 from mashkit.catalog.protocols.base import Protocol, label_source
@@ -152,7 +153,7 @@ class DJCollection(Protocol):
         """Return the sound files in the folder ``music`` by name, in any case and any form of accents."""
         if not self.music:
             return {}
-        folder = Path(self.music).expanduser()
+        folder = named_path(self.music)
         if not is_folder(folder):
             raise UsageError(f"protocol.music={self.music} is not a folder", "name the folder of the songs")
         scan = Scan()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import attrs
 
+from mashkit.arguments import named_path
 from mashkit.audio.files import probe
 from mashkit.catalog.adding import Unusable
 from mashkit.catalog.protocols.base import Protocol, label_source
@@ -71,7 +72,7 @@ class Harmonix(Protocol):
         labels = _labels_among(paths)
         entries = {row["File"]: row for _, row in read_table(labels / METADATA, ("File", "Title", "Artist"))}
         chosen: dict[str, Path] = {}
-        indexed = [] if self.index is None else list(_read_index(Path(self.index)))
+        indexed = [] if self.index is None else list(_read_index(named_path(self.index)))
         listed = {without_links(path) for _, path, _ in indexed}
         files = Found() if indexed and not _sounds(paths) else find_songs(paths)
         found: Found[Song | Unusable] = Found(notes=files.notes)
