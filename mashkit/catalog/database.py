@@ -24,7 +24,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from mashkit.arguments import require_path
+from mashkit.arguments import require, require_path
 from mashkit.atomicfile import closed_on_error, transaction
 from mashkit.catalog.clips import ClipRecord
 from mashkit.catalog.excerpts import Excerpt
@@ -35,14 +35,14 @@ from mashkit.catalog.schema import INDEX, OBJECTS, SCHEMA_VERSION, migrate
 from mashkit.catalog.songs import Song
 from mashkit.cliptable import LACKING, ClipTable, bar_column
 from mashkit.components import Component, without_costs
-from mashkit.errors import CatalogError, MashkitError, OutputError
+from mashkit.errors import CatalogError, MashkitError, OutputError, Unforeseen, contained
 from mashkit.features.soundprint import VERSION as PRINT_VERSION
 from mashkit.features.soundprint import Soundprint, shelved
-from mashkit.paths import absolute, exists, folded, path_of, path_text
+from mashkit.paths import absolute, encodable, exists, folded, path_of, path_text
 from mashkit.rendering.cache import Recent
 from mashkit.timing import metre
 from mashkit.timing.beatmap import GRID_VERSION, BeatGrid, BeatsDistrusted, beat_grid
-from mashkit.types import Analysis, Chords, Clip, Key, Melody, Role, Times
+from mashkit.types import STEM_NAMES, Analysis, Chords, Clip, Key, Melody, Role, Times
 
 PATIENCE_S = 60.0
 """Longest time that a writer waits for another writer, seconds: many times the length of a transaction."""
@@ -189,6 +189,13 @@ class MashupDB:
             yield
         except sqlite3.Error as error:
             text = str(error)
+            if "closed database" in text:
+                raise CatalogError(
+                    f"{self._named} is closed", "use it inside the with block, or open it again"
+                ) from error
+            if isinstance(error, (sqlite3.ProgrammingError, sqlite3.InterfaceError)):
+                # The call is wrong, which says nothing about the file.
+                raise contained(error, str(self._named / INDEX), Unforeseen) from error
             where = f"{self._named / INDEX}: {text}"
             if "full" in text:
                 raise OutputError(where, "free space; the next run continues where this run stopped") from error
@@ -250,7 +257,8 @@ class MashupDB:
             path=path_of(path),
             title=title,
             licence=licence,
-            stems={name: path_of(stem) for name, stem in json.loads(stems).items()},
+            # A database may contain stems of other names; they have no role, so no clip contains their sound.
+            stems={name: path_of(stem) for name, stem in json.loads(stems).items() if name in STEM_NAMES},
             excerpts=None if excerpts is None else tuple(Excerpt(*one) for one in json.loads(excerpts)),
             known=None if known is None else Analysis.from_dict(json.loads(known)),
             source=json.loads(source),
@@ -568,14 +576,21 @@ class MashupDB:
         ------
         CatalogError
             If there is no clip of that id.
+        UsageError
+            If ``clip_id`` is not text.
         """
-        found = self.rows("SELECT number FROM clips WHERE id = ?", (clip_id,))
-        if not found:
+        number = self.number_of(clip_id)
+        if number is None:
             raise CatalogError(
                 f"no clip {clip_id!r} in {self._named}",
                 "see `mashkit db list`; the id is another after an edit, another analysis, or another name of the song",
             )
-        return self.record_of(found[0][0])
+        return self.record_of(number)
+
+    def number_of(self, clip_id: str) -> int | None:
+        """Return a clip's row number, or None if there is no clip of that id; raises UsageError if it is not text."""
+        found = self.rows("SELECT number FROM clips WHERE id = ?", (_id_of(clip_id),))
+        return int(found[0][0]) if found else None
 
     def record_of(self, number: int) -> ClipRecord:
         """Return the clip with this row number; raises CatalogError if it was deleted."""
@@ -642,10 +657,12 @@ class MashupDB:
         ------
         CatalogError
             If there is no clip of that id.
+        UsageError
+            If ``clip_id`` is not text.
         """
         found = self.rows(
             "SELECT d.grid, d.grid_facts, c.number FROM clips c JOIN details d USING (number) WHERE c.id = ?",
-            (clip_id,),
+            (_id_of(clip_id),),
         )
         if not found:
             raise CatalogError(f"no clip {clip_id!r} in {self._named}", "see `mashkit db list`")
@@ -730,11 +747,11 @@ class _Rows:
         return self._database.grid(clip.id)
 
     def row_of(self, clip_id: str) -> int | None:
-        found = self._database.rows("SELECT number FROM clips WHERE id = ?", (clip_id,))
-        if not found:
+        number = self._database.number_of(clip_id)
+        if number is None:
             return None
-        at = int(np.searchsorted(self._numbers, found[0][0], sorter=self._order))
-        known = at < len(self._numbers) and self._numbers[self._order[at]] == found[0][0]
+        at = int(np.searchsorted(self._numbers, number, sorter=self._order))
+        known = at < len(self._numbers) and self._numbers[self._order[at]] == number
         return int(self._order[at]) if known else None
 
 
@@ -762,6 +779,16 @@ def _share_most(one: Excerpt, other: Excerpt) -> bool:
     """Return whether two excerpts share more than half of the shorter one."""
     shared = min(one.start + one.duration, other.start + other.duration) - max(one.start, other.start)
     return shared > min(one.duration, other.duration) / 2
+
+
+def require_clip_id(clip_id: object) -> str:
+    """Return a clip's id; raises UsageError if it is not text."""
+    return require("clip_id", clip_id, str, "give the id of a clip: clip.id")
+
+
+def _id_of(clip_id: object) -> str:
+    """Return a clip's id as text that SQLite can store: it refuses surrogates."""
+    return encodable(require_clip_id(clip_id))
 
 
 def _place(clip_id: str) -> int:
