@@ -8,17 +8,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
+from typing import Protocol as TypingProtocol
 
 import attrs
 
 from mashkit import display
-from mashkit.arguments import require, require_all, require_path, require_paths, require_whole
+from mashkit.arguments import require, require_all, require_paths, require_whole
 from mashkit.catalog import Adder, AddReport, Catalog, MashupDB
 from mashkit.catalog.adding import can_travel
-from mashkit.catalog.excerpts import ExcerptPolicy
+from mashkit.catalog.excerpts import ExcerptPolicy, as_policy
 from mashkit.catalog.protocols import Protocol, create_protocol
 from mashkit.catalog.songs import Song, trusting
 from mashkit.components import Component
+from mashkit.discovery import require_kind
 from mashkit.errors import (
     ComponentError,
     ComponentUnavailable,
@@ -32,17 +34,25 @@ from mashkit.errors import (
 from mashkit.hookspecs import StageEvent, hookimpl
 from mashkit.interfaces import INTERFACES, Analyzer, Executor, Generator, Scorer, Separator, Stretcher
 from mashkit.interfaces.scorer import RelativeScorer
-from mashkit.mashup import Mashup
+from mashkit.mashup import ClipSource, Mashup
 from mashkit.models import ModelError
 from mashkit.registry import Registry
 from mashkit.rendering.renderer import Renderer, playable
-from mashkit.types import Condition, Finish, MashupPlan, Role, Score, by_id
+from mashkit.types import Clip, Condition, Finish, MashupPlan, Role, Score, by_id
 
 S = TypeVar("S")
 T = TypeVar("T")
 
 SCORE_BATCH = 16
 """Number of mashups per call of a scorer: enough for a network's batch, and few enough to report progress often."""
+
+
+class ListedSource(ClipSource, TypingProtocol):
+    """A source whose clips are listed, for example a catalog. A generator draws from the list."""
+
+    @property
+    def clips(self) -> Sequence[Clip]:
+        """All clips of the source."""
 
 
 def _or_error(what: str, work: Callable[[S], T], item: S) -> T | MashkitError:
@@ -199,7 +209,11 @@ class Kit:
         ------
         MashkitError
             The error of a component. If several components fail, a UsageError that lists all errors.
+        UsageError
+            If there is no such kind.
         """
+        for kind in kinds:
+            require_kind(kind)
         problems: list[MashkitError] = []
         for kind in (kind for kind in INTERFACES if kind in kinds):
             try:
@@ -271,21 +285,21 @@ class Kit:
         paths: Path | str | Iterable[Path | str],
         *,
         policy: ExcerptPolicy | None = None,
-        cache: Path | None = None,
+        cache: Path | str | None = None,
         described: Sequence[Song] = (),
         same_recording: str | None = None,
     ) -> Catalog:
         """Separate and analyze songs with this kit's executor; see :meth:`Catalog.build`."""
         return Catalog.build(
-            require_paths("paths", paths),
+            paths,
             separator=self.separator,
             analyzer=self.analyzer,
             policy=policy,
-            cache=None if cache is None else require_path("cache", cache),
+            cache=cache,
             executor=self.ingest_executor,
             notify=self._notify,
             registry=self.registry,
-            described=require_all("described", described, Song, "give what describe_song or describe_lone returns"),
+            described=described,
             same_recording=same_recording,
         )
 
@@ -329,15 +343,12 @@ class Kit:
         MashkitError
             If there is no song at all, or the database cannot be written.
         """
-        require("database", database, MashupDB, "open one: MashupDB(folder)")
         given = require_paths("paths", paths)
         require("protocol", protocol, (str, Protocol), "give the name of a protocol, or one")
-        if policy is not None:
-            require("policy", policy, ExcerptPolicy, "give an ExcerptPolicy")
         way = create_protocol(protocol) if isinstance(protocol, str) else protocol
         adder = self.adder(
             database,
-            policy=way.policy(policy or ExcerptPolicy()),
+            policy=way.policy(as_policy(policy)),
             with_features=with_features,
             same_recording=same_recording,
         )
@@ -356,7 +367,13 @@ class Kit:
         with_features: bool = True,
         same_recording: str | None = None,
     ) -> Adder:
-        """Return the adder that :meth:`add` uses, for callers that have a list of songs and need each song's result."""
+        """Return the adder that :meth:`add` uses, for callers that have a list of songs and need each song's result.
+
+        Raises
+        ------
+        UsageError
+            If an argument is of another type, or ``same_recording`` is another value.
+        """
         return Adder(
             database,
             self.separator,
@@ -371,7 +388,7 @@ class Kit:
 
     def generate(
         self,
-        catalog: Catalog,
+        catalog: ListedSource,
         *,
         condition: Condition | str = Condition.MATCHED,
         count: int = 50,
@@ -380,6 +397,8 @@ class Kit:
     ) -> list[Mashup]:
         """Plan mashups (see :meth:`Generator.plan`) without rendering them.
 
+        ``catalog`` is a :class:`Catalog`, or another :class:`mashkit.ClipSource` with a list of its ``clips``.
+
         Raises
         ------
         GenerationError
@@ -387,7 +406,7 @@ class Kit:
         UsageError, ContractViolation
             As :meth:`Generator.plan`.
         """
-        _require_catalog(catalog)
+        _require_source(catalog, "clips")
         _require_clips(catalog)
         drawn = self.generator.plan(catalog.clips, condition=condition, count=count, seed=seed, vocal=vocal)
         plans: list[MashupPlan] = []
@@ -399,7 +418,7 @@ class Kit:
             self.registry.note(f"drawing ended after {len(plans)} of {count} plans: {error}")
         return self.mashups(catalog, plans)
 
-    def mashups(self, catalog: Catalog, plans: Iterable[MashupPlan]) -> list[Mashup]:
+    def mashups(self, catalog: ClipSource, plans: Iterable[MashupPlan]) -> list[Mashup]:
         """Bind plans to this kit's stretcher, with one renderer, so that a layer of several plans is stretched once.
 
         If the stretcher cannot follow time maps, layers with a time map are played at one speed, and the plan gets a
@@ -410,12 +429,12 @@ class Kit:
         MashkitError
             If a plan cannot be bound; :meth:`score_plans` returns this error per plan instead.
         """
-        _require_catalog(catalog)
+        _require_source(catalog)
         chosen = require_all("plans", plans, MashupPlan, "give plans; MashupPlan.from_json reads the text of one")
         renderer = Renderer(catalog, self.stretcher)
         return [renderer.mashup(self._playable(plan)) for plan in chosen]
 
-    def score_plans(self, catalog: Catalog, plans: Sequence[MashupPlan]) -> list[Score | MashkitError]:
+    def score_plans(self, catalog: ClipSource, plans: Sequence[MashupPlan]) -> list[Score | MashkitError]:
         """Score plans, one result each: a score, or an error, for example if the catalog lacks the plan's clips."""
         _require_source(catalog)
         plans = require_all("plans", plans, MashupPlan, "give plans; MashupPlan.from_json reads the text of one")
@@ -556,12 +575,7 @@ class Kit:
         return best[:top]
 
 
-def _require_catalog(catalog: object) -> None:
-    """Raise UsageError unless ``catalog`` is a source whose clips are listed."""
-    _require_source(catalog, "clips")
-
-
-def _require_clips(catalog: Catalog) -> None:
+def _require_clips(catalog: ListedSource) -> None:
     """Raise GenerationError, with the reason of the first song that could not be used, if a catalog has no clip."""
     if len(catalog.clips):
         return

@@ -25,14 +25,14 @@ from light import Grid, Thirds
 from mashkit.audio.files import save
 from mashkit.catalog.adding import Adder, usable
 from mashkit.catalog.clips import agreement
-from mashkit.catalog.database import MashupDB
+from mashkit.catalog.database import DamagedIndex, MashupDB
 from mashkit.catalog.edits import edited, parsed
 from mashkit.catalog.excerpts import Excerpt, ExcerptPolicy
 from mashkit.catalog.filesystems import network_file_system
 from mashkit.catalog.songs import Song, describe_song, find_songs, trusting
 from mashkit.catalog.upkeep import content_digest, edit, prune, repair, verify
 from mashkit.cli import main
-from mashkit.errors import AnalysisError, CatalogError, MashkitError, OutputError, UsageError
+from mashkit.errors import AnalysisError, CatalogError, MashkitError, OutputError, StemError, UsageError
 from mashkit.interfaces import Analyzer, Separator
 from mashkit.testing import signals
 from mashkit.types import Analysis, Audio, Key, Role, StemSet
@@ -553,6 +553,106 @@ def test_labels_of_another_song_are_found_out(tmp_path: Path, songs: Path) -> No
         assert len(database) == 0
 
 
+def test_a_song_takes_paths_as_text(tmp_path: Path, songs: Path) -> None:
+    voice = save(tmp_path / "voice.wav", signals.tone(440.0, 36.0, amplitude=0.2))
+    song = Song(path=str(songs / "one.flac"), title="sung", stems={"vocals": str(voice)}, excerpts=[Excerpt(1.0, 30.0)])
+    assert song.files == (songs / "one.flac", voice)
+    with MashupDB(tmp_path / "db") as database:
+        (added,) = Adder(database, Thirds(), Grid()).add([song])
+        assert (added.error, len(added.records)) == (None, 1)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"path": None}, "path is None"),
+        ({"title": None}, "title is None"),
+        ({"licence": 4}, "licence is 4"),
+        ({"stems": None}, "stems is None"),
+        ({"stems": {"vocals": 3}}, r"stems\['vocals'\] is 3"),
+        ({"stems": {"vocal": "v.wav"}}, r"stems named \['vocal'\] \(use vocals, bass"),
+        ({"excerpts": ((0, 30),)}, r"excerpts\[0\] is \(0, 30\)"),
+        ({"excerpts": Excerpt(0.0, 30.0)}, "excerpts is Excerpt"),
+        ({"excerpts": ()}, "excerpts is empty"),
+        ({"known": {"tempo": 100}}, "known is {'tempo': 100}"),
+        ({"source": None}, "source is None"),
+        ({"source": {"number": Path("x")}}, r"source\['number'\] is"),
+        ({"holds": ()}, "holds is empty"),
+        ({"holds": ["drums"]}, "'drums' is not a role"),
+    ],
+)
+def test_a_song_refuses_what_would_fail_later(fields: dict[str, Any], said: str) -> None:
+    with pytest.raises(MashkitError, match=said) as raised:
+        Song(**{"path": "one.flac", "title": "one", **fields})
+    assert isinstance(raised.value, (UsageError, StemError))
+    assert raised.value.fix
+
+
+def test_a_song_of_an_older_database_keeps_its_known_stems(tmp_path: Path, songs: Path) -> None:
+    voice = save(tmp_path / "voice.wav", signals.tone(440.0, 36.0, amplitude=0.2))
+    song = Song(path=songs / "one.flac", title="sung", stems={"vocals": voice})
+    with MashupDB(tmp_path / "db") as database:
+        assert [one.error for one in Adder(database, Thirds(), Grid()).add([song])] == [None]
+        stored = json.dumps({"vocals": str(voice), "vocal": str(voice)})
+        with database.transaction() as cursor:
+            cursor.execute("UPDATE songs SET stems = ?", (stored,))
+        row = database.song(database.rows("SELECT sha256 FROM songs")[0][0])
+        assert row is not None
+        assert row.song.stems == {"vocals": voice}
+
+
+def test_too_short_excerpts_are_named(tmp_path: Path, songs: Path) -> None:
+    short = Song(path=songs / "one.flac", title="x", excerpts=(Excerpt(0.0, 2.0), Excerpt(30.0, 6.0)))
+    with MashupDB(tmp_path / "db") as database:
+        (added,) = Adder(database, Thirds(), Grid()).add([short])
+    assert str(added.error).endswith(
+        "its excerpts last 6.0 s or less; a mashup needs clips of 25 s or more "
+        "(give excerpts of 25 s or more, or none, for the parts that the policy chooses)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"per_song": 0}, "per_song is 0 .*of 1 or more"),
+        ({"per_song": 1.5}, "per_song is 1.5"),
+        ({"per_song": "2"}, "per_song is '2'"),
+        ({"length_s": 10}, "length_s is 10 .*from 25 to 60"),
+        ({"length_s": float("nan")}, "length_s is nan"),
+        ({"whole_s": 61}, "whole_s is 61 .*from 25 to 60"),
+        ({"length_s": 30, "whole_s": 29}, "whole_s is 29, less than length_s, 30"),
+        ({"whole_s": None}, "whole_s is None"),
+        ({"on_downbeats": "no"}, "on_downbeats is 'no'"),
+    ],
+)
+def test_a_policy_refuses_what_makes_no_excerpts(fields: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        ExcerptPolicy(**fields)
+
+
+def test_the_numbers_of_a_policy_may_be_numpys() -> None:
+    policy = ExcerptPolicy(per_song=np.int64(3), length_s=np.float32(30), whole_s=40)
+    assert policy == ExcerptPolicy(per_song=3, length_s=30.0, whole_s=40.0)
+    # Keys of stored results depend on how a number is written, so a whole number stays one.
+    assert json.dumps(attrs.asdict(policy)) == (
+        '{"per_song": 3, "length_s": 30.0, "whole_s": 40, "on_downbeats": true}'
+    )
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        ("database", None), ("separator", "librosa"), ("analyzer", "madmom"), ("policy", "x"), ("executor", "local"),
+        ("registry", "x"),
+    ],
+)  # fmt: skip
+def test_an_adder_refuses_what_it_cannot_use(argument: str, value: Any, tmp_path: Path) -> None:
+    with MashupDB(tmp_path / "db") as database:
+        parts = {"database": database, "separator": Thirds(), "analyzer": Grid(), argument: value}
+        with pytest.raises(UsageError, match=f"{argument} is {value!r}"):
+            Adder(**parts)
+
+
 def test_agreement_forgives_the_tracker() -> None:
     beats = np.arange(0.0, 40, 0.5)
     for found in (beats, beats[::2], beats + 0.25, np.arange(0.0, 40, 0.75), np.arange(0, 40, 2 / 3)):
@@ -701,6 +801,50 @@ def test_no_database_to_read(tmp_path: Path) -> None:
         pytest.raises(OutputError, match="opened only for reading"),
     ):
         prune(database)
+
+
+def test_a_closed_database_is_said_to_be_closed(root: Path) -> None:
+    with MashupDB(root) as database:
+        catalog = mk.Catalog(database)
+        (clip_id, *_) = ids(root)
+    uses: list[Callable[[], object]] = [
+        lambda: catalog.clip(clip_id),
+        lambda: catalog.stem(clip_id, Role.VOCAL),
+        lambda: catalog.clips[0],
+        lambda: mk.Catalog(database),
+        lambda: len(database),
+        lambda: list(database.stream("SELECT id FROM clips")),
+        lambda: edit(database, clip_id, {"key": "F major"}),
+        lambda: list(Adder(database, Thirds(), Grid()).add([])),
+        lambda: mk.Kit(generator="paper").generate(catalog, count=1),
+    ]
+    for use in uses:
+        with pytest.raises(CatalogError, match=r"db is closed .*open it again") as raised:
+            use()
+        assert not isinstance(raised.value, DamagedIndex)
+
+
+def test_a_wrong_call_is_not_called_damage(root: Path) -> None:
+    with MashupDB(root, write=False) as database, pytest.raises(MashkitError, match="a fault of mashkit") as raised:
+        database.rows("SELECT id FROM clips WHERE id = ?", ([1],))
+    assert not isinstance(raised.value, DamagedIndex)
+
+
+@pytest.mark.parametrize("clip_id", [[1], None, 7])
+def test_a_clip_is_named_by_its_id(root: Path, clip_id: Any) -> None:
+    with MashupDB(root, write=False) as database:
+        whole = mk.Catalog(database)
+        some = mk.Catalog(database, [database.record(one) for one in ids(root)])
+        uses = (database.record, database.grid, whole.clip, some.clip, whole.clips.row_of)  # type: ignore[attr-defined]
+        for named in (clip_id, whole.clips[0]):
+            for use in uses:
+                with pytest.raises(UsageError, match=r"clip_id is .* \(give the id of a clip: clip.id\)"):
+                    use(named)
+        for use in uses[:4]:
+            with pytest.raises(CatalogError, match="no clip"):
+                use("\ud800")  # SQLite has no such text
+        with pytest.raises(StemError, match=r"\['vocal'\] is not a role"):
+            whole.stem(ids(root)[0], ["vocal"])  # type: ignore[arg-type]
 
 
 MOUNTS = """\

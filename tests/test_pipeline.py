@@ -183,7 +183,16 @@ TONE = signals.tone(440, 1.0)
         (lambda kit: kit.score_plans(CLIP, ["x"]), r"plans\[0\] is 'x'"),
         (lambda kit: kit.score_plans("songs", []), "catalog"),
         (lambda kit: kit.catalog("songs", described="x"), "described is 'x'"),
+        (lambda kit: kit.catalog("songs", described=["x.wav"]), r"described\[0\] is 'x.wav'"),
         (lambda kit: kit.catalog("songs", cache=7), "cache is 7"),
+        (lambda kit: kit.catalog([]), "no songs are named"),
+        (lambda kit: kit.catalog("songs", policy="x"), "policy is 'x'"),
+        (lambda kit: kit.adder(None), "database is None"),
+        (lambda kit: kit.add(None, "songs"), "database is None"),
+        (lambda kit: kit.add(None, "songs", policy="x", protocol="preview"), "policy is 'x'"),
+        (lambda kit: kit.require("scorers"), "there is no kind 'scorers' .*did you mean 'scorer'"),
+        (lambda kit: kit.require(["scorer"]), r"there is no kind \['scorer'\]"),
+        (lambda kit: kit.require(None), "there is no kind None"),
         (lambda kit: mk.Renderer(CLIP, "signalsmith"), "stretcher is 'signalsmith'"),
         (lambda kit: mashup_of(CLIP, CLIP.clips[0]).save(None), "folder is None"),
         (lambda kit: mk.Kit(finish={"duck_db": 3}), "finish is {'duck_db': 3}"),
@@ -194,6 +203,14 @@ def test_a_mistake_of_the_caller_is_named_as_one(call: Callable[[mk.Kit], object
     kit = mk.Kit(separator=Thirds(), analyzer=Grid(), stretcher=SteadyTurntable(), scorer=ByDuration())
     with pytest.raises(UsageError, match=named):
         call(kit)
+
+
+def test_described_songs_need_no_path_beside_them(tmp_path: Path) -> None:
+    kit = mk.Kit(separator=Thirds(), analyzer=Grid())
+    path = mk.save(tmp_path / "one.flac", signals.tone(220.0, 36.0, amplitude=0.3))
+    for paths in ([], [path]):
+        catalog = kit.catalog(paths, described=[mk.Song(path=path, title="One")], cache=str(tmp_path / "cache"))
+        assert [clip.title for clip in catalog.clips] == ["One"]
 
 
 # ----------------------------------------------------------------------------------------------------- time and phrases

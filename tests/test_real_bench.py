@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 import mashkit as mk
+from light import Grid, Thirds
 from mashkit.arguments import default_cache, named_path
 from mashkit.bench.compare import with_earlier
 from mashkit.bench.generators import GeneratorTask, faults
@@ -24,12 +25,15 @@ from mashkit.bench.runner import run
 from mashkit.bench.suite import Competitor, Suite, load_suite
 from mashkit.bench.tables import SuiteError
 from mashkit.bench.tasks import Input, NotProvided
+from mashkit.catalog.exported import read_export
+from mashkit.catalog.songs import describe_song, find_songs
 from mashkit.cli import main
 from mashkit.components.environments import root
 from mashkit.conditions import PROMISES, Promise
 from mashkit.errors import MashkitError, PlanError, UsageError
 from mashkit.models import models_folder
 from mashkit.synthetic.source import SyntheticSource
+from mashkit.testing import signals
 from mashkit.types import by_id
 from real_inputs import bench as inputs
 
@@ -426,7 +430,7 @@ def test_progress_is_a_plain_callback(source: SyntheticSource) -> None:
     heard: list[mk.StageEvent] = []
     registry = mk.Registry()
     kit = mk.Kit(scorer="random", registry=registry, notify=heard.append)
-    kit.rank(kit.generate(source, count=3))  # type: ignore[arg-type]
+    kit.rank(kit.generate(source, count=3))
     assert [(event.stage, event.done, event.total) for event in heard] == [("score", n, 3) for n in (1, 2, 3)]
     plugins = len(registry.plugins.get_plugins())
     del kit
@@ -444,6 +448,27 @@ def test_home_is_home_in_the_environment(
     monkeypatch.setenv(variable, "~/x")
     assert folder() == tmp_path / "x"
     assert named_path("~nobody-is-called-so.wav") == Path("~nobody-is-called-so.wav")
+
+
+def test_home_is_home_in_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "home"
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(tmp_path)
+    path = mk.save("~/songs/x.wav", signals.tone(440.0, 36.0))
+    assert path == home / "songs" / "x.wav"
+    assert mk.load("~/songs/x.wav").duration == 36.0
+    mk.MashupDB("~/db").close()
+    kit = mk.Kit(separator=Thirds(), analyzer=Grid())
+    assert len(kit.catalog("~/songs/x.wav", cache="~/cache").clips) == 1
+    assert find_songs("~/songs") == [path]
+    assert mk.Song(path="~/songs/x.wav", title="x").files == (path,) == describe_song("~/songs/x.wav").files
+    with pytest.raises(mk.CatalogError, match="home/db holds no finished export"):
+        next(read_export("~/db"))
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["home"]
+    # A Path is what it says: mashkit finds files under such a name itself.
+    there = mk.save(Path("~") / "x.wav", signals.tone(440.0, 1.0))
+    assert there.resolve() == tmp_path / "~" / "x.wav"
+    assert find_songs(Path("~")) == [there]
 
 
 @pytest.mark.plugins  # without them `doctor` has something to find fault with

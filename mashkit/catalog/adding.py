@@ -13,10 +13,11 @@ from typing import Any, cast
 
 import attrs
 
+from mashkit.arguments import require
 from mashkit.audio.files import probe
 from mashkit.catalog.clips import ClipRecord, clips_of
 from mashkit.catalog.database import MashupDB, SongRow
-from mashkit.catalog.excerpts import ExcerptPolicy
+from mashkit.catalog.excerpts import ExcerptPolicy, as_policy
 from mashkit.catalog.ingest import (
     ANALYSIS,
     LABELS,
@@ -132,7 +133,7 @@ class Adder:
     Raises
     ------
     UsageError
-        If ``same_recording`` is another value.
+        If an argument is of another type, or ``same_recording`` is another value.
     """
 
     def __init__(
@@ -149,6 +150,14 @@ class Adder:
         same_recording: str | None = None,
         among_given: bool = False,
     ) -> None:
+        require("database", database, MashupDB, "open one: MashupDB(folder)")
+        require("separator", separator, Separator, "give a component; Kit.catalog(songs) takes names")
+        require("analyzer", analyzer, Analyzer, "give a component; Kit.catalog(songs) takes names")
+        if executor is not None:
+            require("executor", executor, Executor, "give a component; Kit.catalog(songs) takes names")
+        if registry is not None:
+            require("registry", registry, Registry, "give a mashkit.Registry")
+        policy = as_policy(policy)
         self.report = AddReport()
         self._same_recording = require_choice(same_recording)
         self._among_given = among_given
@@ -156,7 +165,7 @@ class Adder:
         self._ingestor = Ingestor(
             separator,
             analyzer,
-            policy=policy or ExcerptPolicy(),
+            policy=policy,
             with_features=with_features,
             loader=None if registry is None else _loader(registry),
         )

@@ -8,21 +8,21 @@ from typing import Any
 
 import attrs
 
-from mashkit.arguments import default_cache, require, require_paths
+from mashkit.arguments import default_cache, require, require_all, require_path, require_paths
 from mashkit.catalog.adding import Adder, usable
 from mashkit.catalog.clips import ClipRecord
-from mashkit.catalog.database import MashupDB
+from mashkit.catalog.database import MashupDB, require_clip_id
 from mashkit.catalog.excerpts import ExcerptPolicy
 from mashkit.catalog.ingest import LABELS, TRUE_STEMS
 from mashkit.catalog.scanning import Found
 from mashkit.catalog.songs import Song, describe_song, find_songs
-from mashkit.errors import CatalogError, MashkitError, UsageError
+from mashkit.errors import CatalogError, MashkitError
 from mashkit.hookspecs import StageEvent
 from mashkit.interfaces import Analyzer, Executor, Separator
 from mashkit.paths import without_links
 from mashkit.registry import Registry
 from mashkit.rendering.cache import recent_audio
-from mashkit.types import Audio, Clip, Role
+from mashkit.types import Audio, Clip, Role, as_role
 
 
 @attrs.frozen
@@ -98,7 +98,7 @@ class Catalog:
         separator: Separator,
         analyzer: Analyzer,
         policy: ExcerptPolicy | None = None,
-        cache: Path | None = None,
+        cache: Path | str | None = None,
         executor: Executor | None = None,
         notify: Callable[[StageEvent], object] = lambda _: None,
         registry: Registry | None = None,
@@ -110,11 +110,11 @@ class Catalog:
         Parameters
         ----------
         paths : Path, str or iterable of them
-            Sound files and folders.
+            Sound files and folders. It may be empty if there are ``described`` songs.
         separator, analyzer
             Components. With an executor they must come from the registry, so that each worker can make its own.
         policy : ExcerptPolicy, optional
-        cache : Path, optional
+        cache : Path or str, optional
             Folder of a database; default :func:`mashkit.arguments.default_cache`.
         executor : Executor, optional
             Computes the results; by default this process does.
@@ -143,11 +143,9 @@ class Catalog:
         UsageError
             If an argument is of a wrong type, or ``same_recording`` is another value.
         """
-        require("separator", separator, Separator, "give a component; Kit.catalog(songs) takes names")
-        require("analyzer", analyzer, Analyzer, "give a component; Kit.catalog(songs) takes names")
-        if policy is not None:
-            require("policy", policy, ExcerptPolicy, "give an ExcerptPolicy")
-        database = MashupDB(cache or default_cache())
+        named = require_paths("paths", paths)
+        described = require_all("described", described, Song, "give what describe_song or describe_lone returns")
+        database = MashupDB(default_cache() if cache is None else require_path("cache", cache))
         adder = Adder(
             database,
             separator,
@@ -160,7 +158,7 @@ class Catalog:
             among_given=True,
         )
         known = {without_links(song.path) for song in described}
-        found = find_songs(require_paths("paths", paths))
+        found = find_songs(named) if named or not described else Found[Path]()
         files = [path for path in found if without_links(path) not in known]
         songs = Found([*described, *usable(files, describe_song)], found.notes)
         added = {one.path: one for one in adder.add(songs)}
@@ -179,7 +177,10 @@ class Catalog:
         ------
         CatalogError
             If there is no clip of that id.
+        UsageError
+            If ``clip_id`` is not text.
         """
+        require_clip_id(clip_id)
         if self._records is None:
             return self._database.record(clip_id)
         if clip_id not in self._records:
@@ -191,13 +192,22 @@ class Catalog:
 
     # ----------------------------------------------------------------------------------------------- ClipSource
     def clip(self, clip_id: str) -> Clip:
-        """Return the clip; raises CatalogError as :meth:`record` does."""
+        """Return the clip; raises CatalogError and UsageError as :meth:`record` does."""
         return self.record(clip_id).clip
 
     def stem(self, clip_id: str, role: Role) -> Audio:
-        """Return the clip's stem for ``role``, as separated; raises CatalogError as :meth:`record` does."""
-        if role not in set(Role):
-            raise UsageError(f"role is {role!r}", f"give one of {', '.join(Role)}")
+        """Return the clip's stem for ``role``, as separated.
+
+        Raises
+        ------
+        CatalogError
+            If there is no clip of that id, or it has no such stem.
+        StemError
+            If there is no such role.
+        UsageError
+            If ``clip_id`` is not text.
+        """
+        role = as_role(role)
         stems = self.record(clip_id).stems
         if role not in stems:
             raise CatalogError(

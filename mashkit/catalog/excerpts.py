@@ -9,7 +9,10 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
+from mashkit.arguments import require, require_number
 from mashkit.conditions import DURATION_S
+from mashkit.errors import UsageError
+from mashkit.numbers import as_whole, python_number
 from mashkit.timing import metre
 from mashkit.types import Analysis
 
@@ -95,6 +98,14 @@ class Excerpt:
         return (start, end) if end - start >= SHORTEST_S else (0.0, self.duration)
 
 
+def _count(per_song: int) -> int:
+    """Convert the field ``per_song``; raises UsageError for what is not a whole number of 1 or more."""
+    count = as_whole(per_song, "per_song", UsageError)
+    if count < 1:
+        raise UsageError(f"per_song is {count}", "give a whole number of 1 or more")
+    return count
+
+
 @attrs.frozen(kw_only=True)
 class ExcerptPolicy:
     """Options: the number of excerpts of a song, their length, and whether clips are cut on downbeats.
@@ -111,6 +122,11 @@ class ExcerptPolicy:
     on_downbeats : bool
         Cut clips on downbeats.
 
+    Raises
+    ------
+    UsageError
+        If a value is of another type, or outside its limits.
+
     Examples
     --------
     >>> import mashkit as mk
@@ -122,16 +138,21 @@ class ExcerptPolicy:
     []
     """
 
-    per_song: int = attrs.field(default=2, validator=attrs.validators.ge(1))
-    length_s: float = attrs.field(
-        default=LONGEST_S, validator=[attrs.validators.ge(SHORTEST_S), attrs.validators.le(LONGEST_S)]
-    )
-    whole_s: float = attrs.field(default=LONGEST_S, validator=attrs.validators.le(LONGEST_S))
-    on_downbeats: bool = True
+    per_song: int = attrs.field(default=2, converter=_count)
+    # A whole number of seconds stays an int: the keys of stored results depend on how the number is written.
+    length_s: float = attrs.field(default=LONGEST_S, converter=python_number)
+    whole_s: float = attrs.field(default=LONGEST_S, converter=python_number)
+    on_downbeats: bool = attrs.field(default=True, converter=python_number)
 
     def __attrs_post_init__(self) -> None:
+        require_number("length_s", self.length_s, SHORTEST_S, LONGEST_S)
+        require_number("whole_s", self.whole_s, SHORTEST_S, LONGEST_S)
         if self.whole_s < self.length_s:
-            raise ValueError(f"whole_s is {self.whole_s}, less than length_s, {self.length_s}")
+            raise UsageError(
+                f"whole_s is {self.whole_s}, less than length_s, {self.length_s}",
+                "make whole_s longer or length_s shorter",
+            )
+        require("on_downbeats", self.on_downbeats, bool, "give True or False")
 
     def excerpts(self, duration_s: float, silent: Spans = ()) -> list[Excerpt]:
         """Return the excerpts of a song, first to last. A song shorter than 25 s has no excerpts.
@@ -165,6 +186,11 @@ class ExcerptPolicy:
             rounded = attrs.evolve(rounded, start=thousandths / 1000)
             thousandths -= 1
         return rounded
+
+
+def as_policy(policy: ExcerptPolicy | None) -> ExcerptPolicy:
+    """Return a policy that an argument gives, by default that of no options; raises UsageError for anything else."""
+    return ExcerptPolicy() if policy is None else require("policy", policy, ExcerptPolicy, "give an ExcerptPolicy")
 
 
 def _where_it_sounds(excerpts: list[Excerpt], duration_s: float, silent: Spans) -> list[Excerpt]:

@@ -269,7 +269,15 @@ def excerpts_of(song: Song, facts: SongFacts, policy: ExcerptPolicy) -> list[Exc
         found = list(dict.fromkeys(policy.excerpts(facts.duration_s, facts.silent)))
     else:
         found = [attrs.evolve(one, duration=min(one.duration, duration_s - one.start)) for one in song.excerpts]
+        longest = max(one.duration for one in found)
         found = [one for one in found if one.duration >= SHORTEST_S - LABELS_BEYOND_S]
+        if not found and duration_s >= SHORTEST_S:
+            raise AudioFileError(
+                song.path,
+                f"its excerpts last {math.floor(10 * max(longest, 0.0)) / 10:.1f} s or less;"
+                f" a mashup needs clips of {SHORTEST_S:g} s or more",
+                f"give excerpts of {SHORTEST_S:g} s or more, or none, for the parts that the policy chooses",
+            )
     if not found:
         raise AudioFileError(
             song.path,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import attrs
 
-from mashkit.audio.files import load, probe
+from mashkit.audio.files import as_path, load, probe
 from mashkit.catalog.edits import edited, parsed
 from mashkit.catalog.songs import Song, describe_song
 from mashkit.errors import AudioFileError, UsageError
@@ -22,7 +22,7 @@ INSTRUMENTAL = frozenset({Role.HARMONIC, Role.PERCUSSION})
 
 
 def describe_lone(
-    path: Path,
+    path: Path | str,
     holds: frozenset[Role],
     *,
     key: str | None = None,
@@ -33,7 +33,7 @@ def describe_lone(
 
     Parameters
     ----------
-    path : Path
+    path : Path or str
     holds : frozenset of Role
         :data:`VOICE` or :data:`INSTRUMENTAL`.
     key : str, optional
@@ -47,10 +47,11 @@ def describe_lone(
     Raises
     ------
     UsageError
-        If a value is not valid, a downbeat comes without a tempo, or the downbeat is after the file's end.
+        If a value or the path is not valid, a downbeat comes without a tempo, or the downbeat is after the file's end.
     AudioFileError
         If the file cannot be read.
     """
+    path = as_path(path)
     song = attrs.evolve(describe_song(path), holds=holds)
     said = {
         name: parsed(name, str(value))

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import attrs
 
-from mashkit.audio.files import AUDIO_SUFFIXES, require_file
+from mashkit.arguments import require, require_all, require_path
+from mashkit.audio.files import AUDIO_SUFFIXES, as_path, require_file
 from mashkit.catalog.excerpts import Excerpt
 from mashkit.catalog.scanning import Found, Scan, given_paths
-from mashkit.errors import AudioFileError, UsageError
+from mashkit.errors import AudioFileError, StemError, UsageError
 from mashkit.models import sha256_of
 from mashkit.paths import is_file, is_folder, path_text, printable
-from mashkit.types import Analysis, Role, as_roles, frozen_mapping
+from mashkit.types import STEM_NAMES, Analysis, FrozenMapping, Role, as_roles, frozen_mapping
 
 _GENERIC_NAMES = frozenset({"audio", "mix", "mixture", "song", "track"})
 """File names that are not titles; the title is the folder's name then."""
@@ -29,20 +30,70 @@ TRUSTED = "labels_trusted"
 """Name of an entry in :attr:`Song.source`; its presence means that a person vouches for the labels."""
 
 
+def _path(path: Path | str) -> Path:
+    return require_path("path", path)
+
+
+def _title(title: str) -> str:
+    return printable(require("title", title, str, "give a text"))
+
+
+def _licence(licence: str) -> str:
+    return printable(require("licence", licence, str, 'give a text, or leave it out: it is "unknown" then'))
+
+
+def _stems(stems: Mapping[str, Path | str]) -> FrozenMapping[str, Path]:
+    """Convert the field ``stems``; a name without a role is refused, because its stem would not be used."""
+    require("stems", stems, Mapping, 'give a mapping, like {"vocals": path}')
+    unknown = [name for name in stems if name not in STEM_NAMES]
+    if unknown:
+        raise StemError(f"stems named {unknown}", f"use {', '.join(STEM_NAMES)}")
+    return FrozenMapping({name: require_path(f"stems[{name!r}]", path) for name, path in stems.items()})
+
+
+def _excerpts(excerpts: Iterable[Excerpt] | None) -> tuple[Excerpt, ...] | None:
+    if excerpts is None:
+        return None
+    given = tuple(require_all("excerpts", excerpts, Excerpt, "give mashkit.Excerpt(start, duration)"))
+    if not given:
+        raise UsageError("excerpts is empty", "give one or more, or leave it out: the policy chooses them then")
+    return given
+
+
+def _known(known: Analysis | None) -> Analysis | None:
+    return None if known is None else require("known", known, Analysis, "give mashkit.Analysis(tempo=…, beats=…)")
+
+
+def _source(source: Mapping[str, str]) -> FrozenMapping[str, str]:
+    require("source", source, Mapping, 'give a mapping, like {"data_set": "mine"}')
+    for name, value in source.items():
+        require("a name in source", name, str, "give a text")
+        require(f"source[{name!r}]", value, str, "give a text")
+    return frozen_mapping(source)
+
+
+def _holds(holds: Iterable[Role | str]) -> frozenset[Role]:
+    roles = as_roles(holds)
+    if not roles:
+        raise UsageError("holds is empty", "give the roles that sound in the song, or leave it out for all")
+    return roles
+
+
 @attrs.frozen(kw_only=True, eq=False)
 class Song:
     """A song from which clips are made, as a dataset layout found it. Its sound has not been decoded yet.
 
     Parameters
     ----------
-    path : Path
+    path : Path or str
         The file of the mix. Where there is no such file, the folder of the stems; their sum is the mix then.
     title : str
         Title that users see.
     licence : str
         Licence from a file beside the song, else "unknown".
-    stems : mapping of str to Path
-        True stems by name. A role without a true stem is separated from the mix.
+    stems : mapping of str to Path or str
+        True stems by name, one of :data:`mashkit.types.STEM_NAMES`. A role without a true stem is separated from the
+        mix.
     excerpts : tuple of Excerpt, optional
         The parts that become clips; by default the excerpts of the policy.
     known : Analysis, optional
@@ -52,6 +103,13 @@ class Song:
     holds : frozenset of Role
         The roles that sound in the song: fewer than all for a lone vocal or an instrumental. A song with one role is
         used unchanged as the stem of that role; nothing is separated.
+
+    Raises
+    ------
+    UsageError
+        If a value is of another type, or ``excerpts`` or ``holds`` is empty.
+    StemError
+        If a stem or a role has another name.
 
     Examples
     --------
@@ -64,14 +122,14 @@ class Song:
     (True, 'unknown', 4)
     """
 
-    path: Path
-    title: str = attrs.field(converter=printable)
-    licence: str = attrs.field(default="unknown", converter=printable)
-    stems: Mapping[str, Path] = attrs.field(factory=dict, converter=frozen_mapping)
-    excerpts: tuple[Excerpt, ...] | None = None
-    known: Analysis | None = None
-    source: Mapping[str, str] = attrs.field(factory=dict, converter=frozen_mapping)
-    holds: frozenset[Role] = attrs.field(default=frozenset(Role), converter=as_roles)
+    path: Path = attrs.field(converter=_path)
+    title: str = attrs.field(converter=_title)
+    licence: str = attrs.field(default="unknown", converter=_licence)
+    stems: Mapping[str, Path] = attrs.field(factory=dict, converter=_stems)
+    excerpts: tuple[Excerpt, ...] | None = attrs.field(default=None, converter=_excerpts)
+    known: Analysis | None = attrs.field(default=None, converter=_known)
+    source: Mapping[str, str] = attrs.field(factory=dict, converter=_source)
+    holds: frozenset[Role] = attrs.field(default=frozenset(Role), converter=_holds)
 
     @property
     def trusted(self) -> bool:
@@ -138,14 +196,17 @@ def find_songs(paths: Iterable[Path | str] | Path | str) -> Found[Path]:
     return Found(dict.fromkeys(scan.files), scan.notes)
 
 
-def describe_song(path: Path) -> Song:
+def describe_song(path: Path | str) -> Song:
     """Return a :class:`Song` for a sound file, with its title and the licence from the files beside it.
 
     Raises
     ------
     AudioFileError
         If the file does not exist or is empty.
+    UsageError
+        If ``path`` is no path.
     """
+    path = as_path(path)
     require_file(path)
     return Song(path=path, title=title_of(path), licence=licence_beside(path))
 

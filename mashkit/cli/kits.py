@@ -325,7 +325,7 @@ def policy_of(arguments: argparse.Namespace) -> ExcerptPolicy:
     """Return the policy for the parts of songs that become clips."""
     try:
         return ExcerptPolicy(per_song=arguments.clips_per_song, length_s=arguments.clip_length)
-    except ValueError as error:
+    except UsageError as error:
         raise UsageError(
             f"--clip-length {arguments.clip_length}", f"give {SHORTEST_S:g} to {LONGEST_S:g} seconds"
         ) from error
