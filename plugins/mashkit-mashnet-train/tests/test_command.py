@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import attrs
@@ -13,6 +16,7 @@ import torch
 
 import mashkit as mk
 from mashkit.cli import main
+from mashkit.errors import UsageError
 from mashkit_mashnet import checkpoint
 from mashkit_mashnet.ensemble import joined
 from mashkit_mashnet_train import store as stores
@@ -20,7 +24,8 @@ from mashkit_mashnet_train.examples import Fold, splits
 from mashkit_mashnet_train.interval_data import IntervalData
 from mashkit_mashnet_train.store import Store
 from mashkit_mashnet_train.train_command import first_network, initial_file, new_network
-from mashkit_mashnet_train.training import arithmetic, predict
+from mashkit_mashnet_train.training import TrainingConfig, arithmetic, predict
+from mashkit_mashnet_train.training.state import STATE
 
 
 @pytest.fixture(autouse=True)
@@ -285,3 +290,85 @@ def test_help_tells_every_option(capsys: pytest.CaptureFixture[str]) -> None:
         "--precision",
     ):
         assert option in told
+
+
+@pytest.mark.parametrize(
+    "name", ["train.csv", "validation.csv", "tensorboard", "report.json", "intervalnet.safetensors"]
+)
+@pytest.mark.parametrize("more", [(), ("--dry-run",)])
+def test_files_of_no_run_are_not_replaced(
+    name: str, more: tuple[str, ...], store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / name).write_text("mine")
+    assert run(*command(store, tmp_path, *more)) == 1
+    assert f"{tmp_path} has {name}, but no state.pt of a run that could be resumed" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_results_of_a_run_whose_state_was_deleted_are_kept(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for file in (".lock", "train.csv"):  # as a run that was killed before its first state
+        (tmp_path / file).write_text("")
+    assert run(*command(store, tmp_path)) == 0
+    (tmp_path / STATE).unlink()
+    before = (tmp_path / "intervalnet.safetensors").read_bytes()
+    assert run(*command(store, tmp_path)) == 1
+    assert "has report.json, intervalnet.safetensors, but no state.pt" in capsys.readouterr().err
+    assert (tmp_path / "intervalnet.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize("seed", [2**32, 10**30])
+def test_a_seed_that_no_generator_takes_is_refused(
+    seed: int, store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(*command(store, tmp_path, "--seed", seed, "--dry-run")) == 2
+    assert f"{seed} is not a whole number from 0 to 4294967295" in capsys.readouterr().err
+    with pytest.raises(UsageError, match="seed is 4294967296"):
+        TrainingConfig(seed=2**32)
+
+
+@pytest.mark.parametrize("damage", [b"", b"cut", None])
+def test_measured_intervals_that_are_damaged_are_measured_again(
+    damage: bytes | None, store: Store, tmp_path: Path
+) -> None:
+    own = stores.open_store(Path(shutil.copytree(store.folder, tmp_path / "store")))
+    for path in own.folder.glob("pitches-*.npy"):
+        path.unlink()
+    data = IntervalData([own], "controlled", 0)
+    expected = data.batch(0)
+    measured = sorted(own.folder.glob("pitches-*.npy"))
+    assert measured
+    for path in measured:
+        content = path.read_bytes()
+        path.write_bytes(content[: len(content) // 2] if damage is None else damage)
+    found = IntervalData([own], "controlled", 0).batch(0)
+    assert all(torch.equal(part, found.inputs[name]) for name, part in expected.inputs.items())
+
+
+def test_what_goes_on_from_several_networks_names_the_data_of_each(store: Store, tmp_path: Path) -> None:
+    record = {"config": {}, "best_step": 1, "curve": []}
+    members = [
+        checkpoint.Checkpoint.of(
+            new_network("intervalnet", "compact", seed),
+            variant="intervalnet",
+            training={**record, "data": {"fingerprint": str(seed)}},
+        )
+        for seed in (1, 2)
+    ]
+    checkpoint.save(tmp_path / "two.safetensors", joined(members))
+    out = tmp_path / "run"
+    assert run(*command(store, out, "--initial", tmp_path / "two.safetensors", "--steps", 1)) == 0
+    told = json.loads((out / "report.json").read_text())
+    assert told["initial"]["members"] == [{"fingerprint": "1"}, {"fingerprint": "2"}]
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_network(store: Store, tmp_path: Path) -> None:
+    words = command(store, tmp_path, "--devices", 2, "--groups", 2, "--steps", 2, "--json", "--quiet")
+    done = subprocess.run(
+        [sys.executable, "-m", "mashkit", *map(str, words)], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["steps"] == 2  # one document, because the first process alone writes
+    assert checkpoint.load(tmp_path / "intervalnet.safetensors").training["config"]["devices"] == 2

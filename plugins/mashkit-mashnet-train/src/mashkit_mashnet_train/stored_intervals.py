@@ -7,6 +7,7 @@ import hashlib
 import inspect
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
@@ -21,7 +22,7 @@ from mashkit_mashnet.pitches import FRAME_RATE, PITCH_CHANNELS, PITCH_CLASSES, F
 from mashkit_mashnet.running_sum import RunningSum
 from mashkit_mashnet.stem_features import MARGIN, ONSET_RATE, ROLES, Bytes, StemFeatures
 from mashkit_mashnet_train.examples import Layer, Random, Split
-from mashkit_mashnet_train.store import Store
+from mashkit_mashnet_train.store import Store, StoreError
 
 RESIDUE_DB = (-24.0, -9.0)
 """Level of the residue of other stems in a separated stem, dB. The residue comes from another song, because residue of
@@ -88,8 +89,9 @@ def _pitches(store: Store, role: Role, residue: Origins | None = None) -> npt.ND
     """
     added = "" if residue is None else f"-residue-{hashlib.sha256(residue.astype('<i8').tobytes()).hexdigest()[:8]}"
     path = store.folder / f"pitches-{role}-{_recipe()}{added}.npy"
-    if not path.exists():
-        kept = np.zeros((len(store.spectra), PITCH_CHANNELS[role], PITCH_CLASSES), np.uint8)
+    shape = (len(store.spectra), PITCH_CHANNELS[role], PITCH_CLASSES)
+    if (mapped := _mapped(path, shape)) is None:
+        kept = np.zeros(shape, np.uint8)
         for clip in range(len(store)):
             first, last = store.starts[clip : clip + 2, 0]
             own = store.stem(clip, role)
@@ -98,8 +100,19 @@ def _pitches(store: Store, role: Role, residue: Origins | None = None) -> npt.ND
             kept[first:last] = np.rint(np.clip(frames, 0, 1) * 255)
         with replacing(path) as temporary, temporary.open("wb") as file:
             np.save(file, kept)
-    mapped: npt.NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
+        mapped = _mapped(path, shape)
+    if mapped is None:
+        raise StoreError(f"{path} cannot be read", "remove it; it is measured again")
     return mapped
+
+
+def _mapped(path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.uint8] | None:
+    """Return the bytes in a file; None if it is missing, or is damaged and so has to be measured again."""
+    try:
+        mapped: npt.NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    return mapped if mapped.shape == shape and mapped.dtype == np.uint8 else None
 
 
 @functools.cache

@@ -41,6 +41,17 @@ def _number(*, least: float = -math.inf, above: float = -math.inf, below: float 
     return number
 
 
+def _seed(text: str) -> int:
+    """Read a seed (argparse's ``type``)."""
+    from mashkit.cli.actions import whole
+    from mashkit_mashnet_train.training.config import MOST_SEEDS
+
+    value = whole(text)
+    if value >= MOST_SEEDS:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 0 to {MOST_SEEDS - 1}")
+    return value
+
+
 def _configure(made: argparse.ArgumentParser) -> None:
     from mashkit.cli.actions import add_dry_run
 
@@ -86,10 +97,10 @@ def _add_data(made: argparse.ArgumentParser) -> None:
 
 def _add_optimisation(made: argparse.ArgumentParser) -> None:
     """Add the loss, the steps, and when they end."""
-    from mashkit.cli.actions import positive, whole
+    from mashkit.cli.actions import positive
 
     made.add_argument("--steps", type=positive, default=10_000, metavar="N", help="batches; default: %(default)s")
-    made.add_argument("--seed", type=whole, default=0, help="of weights, examples and chance; default: %(default)s")
+    made.add_argument("--seed", type=_seed, default=0, help="of weights, examples and chance; default: %(default)s")
     made.add_argument(
         "--learning-rate", type=_number(above=0), default=1e-4, metavar="RATE", help="of Adam; default: %(default)s"
     )
@@ -151,10 +162,12 @@ def _run(arguments: argparse.Namespace) -> int:
     from mashkit_mashnet_train.example_store import is_example_store, open_examples
     from mashkit_mashnet_train.examples import Fold
     from mashkit_mashnet_train.store import open_store
-    from mashkit_mashnet_train.training import check, train
+    from mashkit_mashnet_train.training import check, in_first_process, train
     from mashkit_mashnet_train.training.arithmetic import require_bfloat16
+    from mashkit_mashnet_train.training.state import require_unused
     from mashkit_mashnet_train.training_data import training_data
 
+    require_unused(arguments.output, (REPORT, f"{arguments.variant}.safetensors"))
     begun = None if arguments.initial is None else initial_file(arguments.initial)
     network, initial = first_network(arguments.variant, arguments.preset, arguments.seed, begun)
     config = _config(arguments, network, begun)
@@ -185,6 +198,8 @@ def _run(arguments: argparse.Namespace) -> int:
 
     with ProgressListener(registry, quiet=arguments.quiet):
         result = train(network, data, config, arguments.output, notify)
+    if not in_first_process():
+        return DONE
     told = finish(network, data, config, result, arguments.output, initial, heard)
     if not printed(told, arguments):
         _print(told)
@@ -378,6 +393,8 @@ def finish(
         everything = {*before.get("recordings", ()), *record["data"].get("recordings", ())}
         record["data"] = {**record["data"], "recordings": sorted(everything)}
         record["initial"] = {"sha256": config.initial, "variant": initial.variant, "data": before}
+        if members := initial.training.get("members"):  # several networks in one file, each with data of its own
+            record["initial"]["members"] = [member.get("data", {}) for member in members]
         if heard:
             record["initial"]["heard"] = {part: list(titles) for part, titles in heard.items()}
     path = folder / f"{config.variant}.safetensors"

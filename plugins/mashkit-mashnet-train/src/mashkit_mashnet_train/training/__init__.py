@@ -2,7 +2,7 @@
 
 from mashkit_mashnet_train.training.config import TrainingConfig
 from mashkit_mashnet_train.training.errors import TrainingDiverged, TrainingError
-from mashkit_mashnet_train.training.loop import TrainingResult, check, train
+from mashkit_mashnet_train.training.loop import TrainingResult, check, in_first_process, train
 from mashkit_mashnet_train.training.validation import Predictions, metrics, predict
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "TrainingError",
     "TrainingResult",
     "check",
+    "in_first_process",
     "metrics",
     "predict",
     "train",

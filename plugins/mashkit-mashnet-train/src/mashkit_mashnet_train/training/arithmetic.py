@@ -52,8 +52,8 @@ def ways(device: str) -> list[tuple[Precision, bool]]:
 def chosen(config: TrainingConfig, network: nn.Module, batch: Batch) -> tuple[TrainingConfig, dict[str, Any]]:
     """Return a config with the fastest arithmetic instead of "auto", and the CPU seconds a step of each way took.
 
-    Only CPUs are tried; on other devices the arithmetic is plain float32. The network and the global random generators
-    stay as they are.
+    Only one CPU is tried. On other devices the arithmetic is plain float32, and on several, because their processes
+    could choose differently. The network and the global random generators stay as they are.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def chosen(config: TrainingConfig, network: nn.Module, batch: Batch) -> tuple[Tr
         Batch that is tried.
     """
     plain = attrs.evolve(config, precision="32-true", channels_last=False)
-    if config.device != "cpu":
+    if config.device != "cpu" or config.devices > 1:
         return plain, {}
     with torch.random.fork_rng(devices=[]):
         times = {way: _cpu_seconds(config, network, batch, *way) for way in ways(config.device)}

@@ -25,6 +25,10 @@ RISE = 0.05
 """Share of the steps in which the rate of schedule "cosine" rises, before it falls."""
 
 
+MOST_SEEDS = 2**32
+"""numpy's generator, which Lightning seeds too, takes no greater seed."""
+
+
 def _whole(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
     if type(value) is not int or value < 1:
         raise UsageError(f"{attribute.name} is {value!r}", "give a whole number of 1 or more")
@@ -33,6 +37,11 @@ def _whole(instance: object, attribute: attrs.Attribute[Any], value: Any) -> Non
 def _not_negative(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
     if type(value) is not int or value < 0:
         raise UsageError(f"{attribute.name} is {value!r}", "give a whole number of 0 or more")
+
+
+def _seed(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if type(value) is not int or not 0 <= value < MOST_SEEDS:
+        raise UsageError(f"{attribute.name} is {value!r}", f"give a whole number from 0 to {MOST_SEEDS - 1}")
 
 
 def _above_zero(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
@@ -86,7 +95,8 @@ class TrainingConfig:
     devices : int
         Number of devices. Each device trains on its own batches, so one step uses this many times the examples.
     seed : int
-        Seed of the random numbers that the network uses in training. The caller chooses the initial weights.
+        Seed of the random numbers that the network uses in training, 0 to 2³² − 1. The caller chooses the initial
+        weights.
     threads : int, optional
         CPU threads; by default torch's own setting. Another number of threads rounds sums differently.
     workers : int
@@ -115,7 +125,7 @@ class TrainingConfig:
     channels_last: bool = False
     device: str = attrs.field(default="cpu", converter=known_device)
     devices: int = attrs.field(default=1, validator=_whole)
-    seed: int = attrs.field(default=0, validator=_not_negative)
+    seed: int = attrs.field(default=0, validator=_seed)
     threads: int | None = attrs.field(default=None, validator=attrs.validators.optional(_whole))
     workers: int = attrs.field(default=1, validator=_not_negative)
     checkpoint_steps: int = attrs.field(default=1000, validator=_whole)

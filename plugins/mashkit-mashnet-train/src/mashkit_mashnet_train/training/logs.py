@@ -13,6 +13,7 @@ from mashkit_mashnet_train.training.state import Progress
 from mashkit_mashnet_train.training.validation import Metrics
 
 LOSS_LOG, VALIDATION_LOG, BOARD = "train.csv", "validation.csv", "tensorboard"
+LOGS = (LOSS_LOG, VALIDATION_LOG, BOARD)
 """The logs in a run's folder."""
 LOG_STEPS = 10
 """Number of steps in one row of the loss log; the row holds their mean losses."""

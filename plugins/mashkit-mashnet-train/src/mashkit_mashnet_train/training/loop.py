@@ -12,6 +12,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -32,8 +33,8 @@ from mashkit_mashnet_train.training.config import TrainingConfig, learning_rate
 from mashkit_mashnet_train.training.data_check import check_data
 from mashkit_mashnet_train.training.errors import TrainingDiverged
 from mashkit_mashnet_train.training.loading import batches, moved
-from mashkit_mashnet_train.training.lock import locked
-from mashkit_mashnet_train.training.logs import LOG_STEPS, Logs
+from mashkit_mashnet_train.training.lock import LOCK, locked
+from mashkit_mashnet_train.training.logs import LOG_STEPS, LOGS, Logs
 from mashkit_mashnet_train.training.state import Progress
 from mashkit_mashnet_train.training.validation import Metrics, Predictions, metrics, predict
 
@@ -104,7 +105,7 @@ def train(
     ------
     TrainingError
         If the data have one class or one song, if the folder holds a run of another configuration, data or network, or
-        if another process is training in the folder.
+        files of these names that no run wrote, or if another process is training in the folder.
     TrainingDiverged
         If the loss or a weight is not finite; the last saved state is older and finite.
     OutputError
@@ -119,8 +120,10 @@ def train(
         raise ComponentUnavailable(
             f"training needs {error.name}, which is not installed", "pip install mashkit-mashnet-train"
         ) from error
-    require_writable_folder(folder)
-    with locked(folder), _deterministic(config):
+    if in_first_process():
+        require_writable_folder(folder)
+        _require_own(folder)
+    with _alone(folder), _deterministic(config):
         found = state.read(folder)
         config, trial = _decided(config, network, data, found)
         precision: Any = config.precision  # "auto" was decided
@@ -135,12 +138,36 @@ def train(
 def check(network: nn.Module, data: TrainingData, config: TrainingConfig, folder: Path) -> None:
     """Raise the errors that :func:`train` would raise before its first step; nothing is written."""
     require_possible_folder(folder)
+    _require_own(folder)
     found = state.read(folder)
     if found is None:
         check_data(data, data.validation(), config.steps)
     else:
         config, _ = _decided(config, network, data, found)
         state.require_same(folder, found, config, data, network)
+
+
+def _require_own(folder: Path) -> None:
+    """Raise TrainingError if the logs in a folder are of something else: no run was begun there."""
+    if not (folder / LOCK).exists():
+        state.require_unused(folder, LOGS)
+
+
+def in_first_process() -> bool:
+    """Return whether this is the process that was started; with several devices, Lightning starts one more for each.
+
+    Only the first process locks the folder and writes there.
+
+    Examples
+    --------
+    >>> in_first_process()
+    True
+    """
+    return os.environ.get("LOCAL_RANK", "0") == "0"
+
+
+def _alone(folder: Path) -> AbstractContextManager[None]:
+    return locked(folder) if in_first_process() else contextlib.nullcontext()
 
 
 def _decided(

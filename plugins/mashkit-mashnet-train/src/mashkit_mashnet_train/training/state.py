@@ -12,7 +12,7 @@ import hashlib
 import io
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,16 @@ LONG = 40
 """Characters of a value that is shown in the message of a refused run."""
 FREE = frozenset({"steps", "workers", "checkpoint_steps", "checkpoint_seconds"})
 """Settings that may change when a run is resumed, because no computed value depends on them."""
+
+
+def require_unused(folder: Path, names: Iterable[str]) -> None:
+    """Raise TrainingError if a new run would replace files of these names; a run with a state is resumed instead."""
+    found = [name for name in names if (folder / name).exists()]
+    if found and not (folder / STATE).exists():
+        raise TrainingError(
+            f"{folder} has {', '.join(found)}, but no {STATE} of a run that could be resumed",
+            "choose another folder, or move these files away",
+        )
 
 
 @attrs.define(eq=False)
