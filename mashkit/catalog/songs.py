@@ -15,10 +15,11 @@ from mashkit.arguments import require, require_all, require_path
 from mashkit.audio.files import AUDIO_SUFFIXES, as_path, require_file
 from mashkit.catalog.excerpts import Excerpt
 from mashkit.catalog.scanning import Found, Scan, given_paths
-from mashkit.errors import AudioFileError, StemError, UsageError
+from mashkit.errors import AudioFileError, UsageError
 from mashkit.models import sha256_of
 from mashkit.paths import is_file, is_folder, path_text, printable
-from mashkit.types import STEM_NAMES, Analysis, FrozenMapping, Role, as_roles, frozen_mapping
+from mashkit.types import Analysis, FrozenMapping, Role, as_roles, frozen_mapping
+from mashkit.types.stems import require_stem_names
 
 _GENERIC_NAMES = frozenset({"audio", "mix", "mixture", "song", "track"})
 """File names that are not titles; the title is the folder's name then."""
@@ -45,9 +46,7 @@ def _licence(licence: str) -> str:
 def _stems(stems: Mapping[str, Path | str]) -> FrozenMapping[str, Path]:
     """Convert the field ``stems``; a name without a role is refused, because its stem would not be used."""
     require("stems", stems, Mapping, 'give a mapping, like {"vocals": path}')
-    unknown = [name for name in stems if name not in STEM_NAMES]
-    if unknown:
-        raise StemError(f"stems named {unknown}", f"use {', '.join(STEM_NAMES)}")
+    require_stem_names(stems)
     return FrozenMapping({name: require_path(f"stems[{name!r}]", path) for name, path in stems.items()})
 
 

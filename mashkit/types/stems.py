@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import attrs
 
@@ -78,6 +79,13 @@ STEM_NAMES = tuple(name for names in ROLE_STEMS.values() for name in names)
 """The names that stems may have."""
 
 
+def require_stem_names(names: Iterable[Any]) -> None:
+    """Raise StemError if a name is not a stem's, because such a stem has no role and would not be used."""
+    unknown = [name for name in names if name not in STEM_NAMES]
+    if unknown:
+        raise StemError(f"stems named {unknown}", f"use {', '.join(STEM_NAMES)}")
+
+
 @attrs.frozen(eq=False)
 class StemSet:
     """The stems of one mix, by name.
@@ -112,9 +120,9 @@ class StemSet:
     stems: Mapping[str, Audio] = attrs.field(converter=frozen_mapping)
 
     def __attrs_post_init__(self) -> None:
-        unknown = sorted(set(self.stems) - set(STEM_NAMES))
-        if unknown or not self.stems:
-            raise StemError(f"stems named {unknown}" if unknown else "no stems", f"use {', '.join(STEM_NAMES)}")
+        require_stem_names(self.stems)
+        if not self.stems:
+            raise StemError("no stems", f"use {', '.join(STEM_NAMES)}")
         for name, stem in self.stems.items():
             if not isinstance(stem, Audio):
                 raise StemError(f"stem {name} is a {type(stem).__name__}", "give Audio(samples, sample_rate)")
