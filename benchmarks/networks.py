@@ -5,12 +5,12 @@ thing wrong. All transposed and stretched alike (protocol "controlled"), so that
 Everything is transposed, stretched and moved as features: there is no stretcher in it. On real songs, rendered mashups
 and against rules that hear sound, `mashkit bench run amu_vs_premixnet` says what these networks are worth.
 
-    python benchmarks/networks.py --data STORE [--write] CHECKPOINT…
+    python benchmarks/networks.py --data STORE [--write NAME] CHECKPOINT…
 
 Checkpoints of one variant and preset are taken for seeds of one training: the table has the mean over them, and the
-least and the greatest. Intervals are of the first of them: bootstrap by song. With --write the numbers are kept as
-benchmarks/results/networks.json and networks.md, with those of other checkpoints there that answered the same
-questions.
+least and the greatest. Intervals are of the first of them: bootstrap by song. With --write the numbers are kept under
+that name in benchmarks/results/networks.json and networks.md, with those of other checkpoints there that answered the
+same questions.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before anything that counts processors is
 import attrs
 import numpy as np
 import torch
-from script import run_script, write_results
+from script import rounded, run_script, write_results
 
 from mashkit.bench.scorer_metrics import (
     Examples,
@@ -294,38 +294,44 @@ def with_interval(statistic: Statistic, songs: int, scale: float) -> dict[str, f
 
 
 # ----------------------------------------------------------------------------------------------------------- pages
-def page(results: Mapping[str, Any]) -> str:
-    """Return the Markdown made of the numbers."""
-    left_out = len(results.get("left_out", ()))
-    without = f" {left_out} songs that one of the networks was trained on are left out." if left_out else ""
-    lines = [
-        f"# What networks have learnt, on rendered songs of the {results['split']} split",
-        "",
-        f"Made by `{results['command']}`.",
-        "",
-        f"{results['vocals']} vocals of as many songs, of the {results['clips']} rendered clips of the "
-        f"{results['split']} split, as features, clean, up to {BEATS[1]} beats long, as far as the clips go; each "
-        f"with three unmatched and {CANDIDATES} matched mashups of other songs, and five twins with one thing wrong. "
-        "Everything is "
-        "transposed and stretched alike. Where there are several seeds, the value is their mean, followed by the least "
-        "and the greatest; in brackets is the 95 % interval of the first seed, bootstrapped by song. A preset with a "
-        "number at its end has so many networks, whose log odds are averaged." + without,
-        "",
-        "| scorer and preset | seeds | " + " | ".join(TITLES.values()) + " |",
-        "|---|---|" + "---|" * len(TITLES),
-    ]
-    for name, runs in results["scorers"].items():
-        lines.append(f"| `{name}` | {len(runs)} | " + " | ".join(_cell(runs, metric) for metric in TITLES) + " |")
+def page(collections: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the Markdown made of the numbers of each collection of songs."""
     bounds = [f"{TITLES[name]} {'≤' if name == 'rank' else '≥'} {value:g}" for name, value in TARGETS.items()]
-    lines += [
+    lines = [
+        "# What networks have learnt, on rendered songs",
+        "",
+        f"Each vocal is asked about as features, clean, up to {BEATS[1]} beats long, as far as the clips go, with "
+        f"three unmatched and {CANDIDATES} matched mashups of other songs, and five twins with one thing wrong. "
+        "Everything is transposed and stretched alike. Where there are several seeds, the value is their mean, "
+        "followed by the least and the greatest; in brackets is the 95 % interval of the first seed, bootstrapped by "
+        "song. A preset with a "
+        "number at its end has so many networks, whose log odds are averaged.",
         "",
         "Chance is 50 % (both AUC, accuracy, twins) and a rank of 25. Targets for the best of ours: "
         + "; ".join(bounds)
         + ".",
         "",
-        "`f0chroma` is a rule without training, and ignores percussion.",
+        f"`{RULE}` is a rule without training, and ignores percussion.",
     ]
+    for name, results in collections.items():
+        lines += ["", f"## {name}", "", *_table(results)]
     return "\n".join(lines) + "\n"
+
+
+def _table(results: Mapping[str, Any]) -> list[str]:
+    left_out = len(results["left_out"])
+    without = f" {left_out} songs that one of the networks was trained on are left out." if left_out else ""
+    return [
+        f"Made by `{results['command']}`: {results['vocals']} vocals of as many songs, of the {results['clips']} "
+        f"rendered clips of the {results['split']} split.{without}",
+        "",
+        "| scorer and preset | seeds | " + " | ".join(TITLES.values()) + " |",
+        "|---|---|" + "---|" * len(TITLES),
+        *(
+            f"| `{name}` | {len(runs)} | " + " | ".join(_cell(runs, metric) for metric in TITLES) + " |"
+            for name, runs in results["scorers"].items()
+        ),
+    ]
 
 
 def _cell(runs: Sequence[Mapping[str, Any]], metric: str) -> str:
@@ -352,7 +358,7 @@ def main() -> None:
     parser.add_argument("--split", choices=("test", "validation"), default="test")
     parser.add_argument("--vocals", type=positive, default=120)
     parser.add_argument("--seed", type=whole, default=0)
-    parser.add_argument("--write", action="store_true")
+    parser.add_argument("--write", metavar="NAME", help="keep the numbers under this name in benchmarks/results/")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     store: Store = open_store(arguments.data)
@@ -363,16 +369,17 @@ def main() -> None:
     asked = questions(clips, arguments.vocals, arguments.seed)
     about = {
         "command": f"python benchmarks/networks.py --data STORE --split {arguments.split} "
-        f"--vocals {arguments.vocals} --seed {arguments.seed} --write CHECKPOINT…",
+        f"--vocals {arguments.vocals} --seed {arguments.seed} --write NAME CHECKPOINT…",
         "rules": RULES_VERSION,
         "store": {"fingerprint": store.fingerprint, **store.source},
         "songs": sorted({clips.records[question.original.layers[Role.VOCAL].clip].song for question in asked}),
     }
     path = HERE / "results" / "networks.json"
-    earlier: dict[str, Any] = {}
-    if arguments.write and path.exists():
-        earlier = json.loads(path.read_text(encoding="utf-8"))
-        refuse_other(path, earlier, about, about, "measure all of them again together: move networks.json away before")
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"collections": {}}
+    earlier = kept["collections"].get(arguments.write, {})
+    if earlier:
+        fix = f"keep the new ones under another --write than {arguments.write!r}"
+        refuse_other(path, earlier, about, about, fix)
         require_every_seed(path, earlier["scorers"], Counter(map(named, checkpoints)))
     lookup = Lookup([store])
     runs: dict[str, list[Any]] = {}
@@ -389,12 +396,12 @@ def main() -> None:
         "left_out": left_out,
         "machine": {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()},
         "environment": environment(),
-        "scorers": joined(earlier.get("scorers", {}), runs),
+        "scorers": joined(earlier.get("scorers", {}), rounded(runs, 5)),
     }
-    text = page(results)
-    print(text)
+    print("\n".join(_table(results)))
     if arguments.write:
-        write_results(path, results, text)
+        kept["collections"][arguments.write] = results
+        write_results(path, kept, page(kept["collections"]))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, NoReturn
@@ -36,6 +36,15 @@ def run_script(main: Callable[[], int | None]) -> NoReturn:
         print(f"{Path(sys.argv[0]).name}: {error} (install the package that has it)", file=sys.stderr)
         status = WRONG_USAGE
     raise SystemExit(status or 0)
+
+
+def rounded(data: Any, digits: int) -> Any:
+    """Return JSON's data with so many decimals: more than they are sure to, because each clone has the file."""
+    if isinstance(data, Mapping):
+        return {name: rounded(value, digits) for name, value in data.items()}
+    if isinstance(data, list):
+        return [rounded(value, digits) for value in data]
+    return round(data, digits) if isinstance(data, float) else data
 
 
 def write_results(path: Path, data: Any, page: str, *, indent: int | None = None) -> None:

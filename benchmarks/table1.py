@@ -39,7 +39,7 @@ from networks import (
     unheard,
     with_interval,
 )
-from script import run_script, write_results
+from script import rounded, run_script, write_results
 
 from mashkit.bench.scorer_metrics import Examples, accuracy, average_rank, roc_auc
 from mashkit.bench.statistics import Statistic
@@ -115,11 +115,6 @@ def note(record: Mapping[str, Any]) -> str:
     if record["config"].get("average"):  # settings of before there was an average lack it
         told.append("averaged weights")
     return "".join(f", {text}" for text in told)
-
-
-def rounded(metrics: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
-    """Return metrics with three decimals: more than they are sure to, and few enough for a file in each clone."""
-    return {name: {key: round(value, 3) for key, value in one.items()} for name, one in metrics.items()}
 
 
 def require_same_questions(file: Path, name: str, earlier: Mapping[str, Any], now: Mapping[str, Any]) -> None:
@@ -286,11 +281,11 @@ def main() -> None:
             "steps": record["best_step"],
             "protocol": record["data"]["protocol"],
             "training": record["data"]["training"],
-            "table_1": rounded(table_1(checkpoint, store, test)),
+            "table_1": rounded(table_1(checkpoint, store, test), 3),
         }
         if clips is not None and lookup is not None:
             found = measured(judge_of(checkpoint, clips, lookup), asked, checkpoint.calibration or Calibration())
-            run["controlled"] = rounded(found["metrics"])
+            run["controlled"] = rounded(found["metrics"], 3)
         runs.append(run)
         print(run["variant"], run["note"], json.dumps(run["table_1"]), flush=True)
     result = {

@@ -125,7 +125,8 @@ def _measured(path: Path) -> list[str]:
     file = RESULTS / "networks.json"
     if not file.exists():
         return []
-    runs = itertools.chain.from_iterable(json.loads(file.read_text(encoding="utf-8"))["scorers"].values())
+    collections = json.loads(file.read_text(encoding="utf-8"))["collections"].values()
+    runs = itertools.chain.from_iterable(kept for one in collections for kept in one["scorers"].values())
     own = next((run for run in runs if run.get("sha256") == sha256_of(path)), None)
     if own is None:
         return []

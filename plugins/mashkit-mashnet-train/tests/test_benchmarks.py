@@ -226,18 +226,25 @@ def test_seeds_that_are_kept_are_not_dropped(
     file = tmp_path / "results" / "networks.json"
     one, other = (saved(tmp_path / name, [], "intervalnet") for name in ("one", "other"))
     checkpoint.save(other, attrs.evolve(checkpoint.load(other), training={"config": {}, "best_step": 2, "data": {}}))
-    words = ("--data", store.folder, "--split", "validation", "--vocals", 2, "--write")
+    words = ("--data", store.folder, "--split", "validation", "--vocals", 2, "--write", "mine")
     for path in (one, other, one):
         assert told(scripts, "networks", monkeypatch, capsys, *words, path)[0] == 0
     kept = json.loads(file.read_text())
-    assert {name: len(runs) for name, runs in kept["scorers"].items()} == {"intervalnet compact": 2, "f0chroma": 1}
-    for run in kept["scorers"]["intervalnet compact"]:
+    scorers = kept["collections"]["mine"]["scorers"]
+    assert {name: len(runs) for name, runs in scorers.items()} == {"intervalnet compact": 2, "f0chroma": 1}
+    for run in scorers["intervalnet compact"]:
         del run["sha256"]  # as in results of before
     file.write_text(json.dumps(kept))
     status, said = told(scripts, "networks", monkeypatch, capsys, *words, one)
     assert (status, "2 seeds of intervalnet compact" in said) == (2, True)
     assert json.loads(file.read_text()) == kept
     assert told(scripts, "networks", monkeypatch, capsys, *words, one, other)[0] == 0
+    other_questions = ("--data", store.folder, "--split", "validation", "--vocals", 1, "--write")
+    status, said = told(scripts, "networks", monkeypatch, capsys, *other_questions, "mine", one)
+    assert (status, "answered other questions: not the same command, songs" in said) == (2, True)
+    assert told(scripts, "networks", monkeypatch, capsys, *other_questions, "yours", one)[0] == 0
+    assert list(json.loads(file.read_text())["collections"]) == ["mine", "yours"]
+    assert "## mine\n" in file.with_suffix(".md").read_text()
 
 
 @pytest.mark.parametrize(
