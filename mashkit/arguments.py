@@ -8,7 +8,7 @@ import operator
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 import platformdirs
 
@@ -132,16 +132,21 @@ def plain_path(value: str | os.PathLike[str]) -> Path:
     return named_path(value) if isinstance(value, str) else Path(value)
 
 
+def is_path(value: object) -> TypeGuard[str | os.PathLike[str]]:
+    """Return whether a value is text, or an object that names a file with text, such as a Path."""
+    return isinstance(value, str | os.PathLike) and isinstance(os.fspath(value), str)
+
+
 def require_path(name: str, value: object) -> Path:
     """Return an argument that is a path, as :func:`plain_path` does."""
-    if not isinstance(value, (str, Path)):
+    if not is_path(value):
         raise UsageError(f"{name} is {_told(value)}", "give a path")
     return plain_path(value)
 
 
 def require_paths(name: str, value: object) -> list[Path]:
     """Return an argument that is a path or several paths, as a list; text as :func:`plain_path` reads it."""
-    if isinstance(value, (str, Path)):
+    if is_path(value):
         return [plain_path(value)]
     if not isinstance(value, Iterable) or isinstance(value, bytes):
         raise UsageError(f"{name} is {_told(value)}", "give a path, or a list of them")

@@ -471,6 +471,19 @@ def test_home_is_home_in_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert find_songs(Path("~")) == [there]
 
 
+def test_an_object_that_names_a_file_is_a_path(tmp_path: Path) -> None:
+    class Named:
+        def __fspath__(self) -> str:
+            return str(tmp_path / "songs")
+
+    mk.save(tmp_path / "songs" / "x.wav", signals.tone(440.0, 1.0))
+    assert find_songs(Named()) == find_songs([Named()]) == [tmp_path / "songs" / "x.wav"]
+    with pytest.raises(mk.CatalogError, match="songs holds no finished export"):
+        next(read_export(Named()))
+    with pytest.raises(mk.UsageError, match="give a path"):
+        next(read_export(5))  # type: ignore[arg-type]
+
+
 @pytest.mark.plugins  # without them `doctor` has something to find fault with
 def test_home_is_home_on_the_command_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -407,6 +407,22 @@ def test_the_record_of_a_plan_comes_back_equal(record: dict[str, object]) -> Non
     assert pickle.loads(pickle.dumps(plan)) == plan  # noqa: S301 — our own bytes
 
 
+def test_a_record_is_equal_to_what_gives_the_same_json() -> None:
+    record = {"name": "mine", "options": {"bands": [[1, 2], [3]], "gains": {"vocals": -3.0}}}
+    plan = MashupPlan(condition="matched", layers=[VOCAL], duration_s=1, seed=0, generator=record)
+    assert plan.generator == record == plan.generator.plain()
+    assert plan.generator["options"] == record["options"]
+    assert plan.generator != {**record, "name": "other"}
+    assert plan.generator != 5
+
+
+def test_a_plan_with_nan_in_its_record_is_read() -> None:
+    record = {"name": "mine", "options": {"speeds": [1.0, "at most"]}}
+    plan = MashupPlan(condition="matched", layers=[VOCAL], duration_s=1, seed=0, generator=record)
+    again = MashupPlan.from_json(plan.to_json().replace('"at most"', "Infinity").replace('"mine"', "NaN"))
+    assert again.generator == {"name": "NaN", "options": {"speeds": [1.0, "Infinity"]}}
+
+
 def test_a_plan_file_is_written_as_before() -> None:
     record = {"name": "é", "options": {"b": [1, 2.5, None, True], "a": {"z": "y"}}}
     plan = MashupPlan(condition="matched", layers=[VOCAL], duration_s=1, seed=0, generator=record)

@@ -20,7 +20,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from mashkit.arguments import plain_path
+from mashkit.arguments import is_path, plain_path
 from mashkit.atomicfile import replacing
 from mashkit.audio.buffers import IN_MEMORY, AudioBuffer, joined, settle
 from mashkit.audio.containers import FRAME_SLACK, Contents, NotWholeError, PartsFile, Stream, survey
@@ -202,7 +202,7 @@ def load(
 
 def as_path(path: Any) -> Path:
     """Return a file name as :func:`mashkit.arguments.plain_path` does; raises UsageError if it is no path or text."""
-    if isinstance(path, str | os.PathLike) and isinstance(os.fspath(path), str):
+    if is_path(path):
         return plain_path(path)
     raise UsageError(f"a file is named by {path!r}, a {type(path).__name__}", "give a Path or a str")
 

@@ -56,6 +56,8 @@ class FrozenMapping(Mapping[K, V]):
 class FrozenRecord(FrozenMapping[str, Any]):
     """JSON data that nobody can change: the mappings in it are frozen records, too, and its lists are tuples.
 
+    It is equal to a mapping that gives the same JSON. :meth:`plain` makes dictionaries of it, which ``json`` can write.
+
     Parameters
     ----------
     data : mapping of str
@@ -73,6 +75,8 @@ class FrozenRecord(FrozenMapping[str, Any]):
     >>> record = FrozenRecord({"name": "mine", "options": {"share": np.float32(0.5), "parts": ["bass"]}})
     >>> record["options"]["parts"], record.plain()
     (('bass',), {'name': 'mine', 'options': {'share': 0.5, 'parts': ['bass']}})
+    >>> record == record.plain()
+    True
     >>> record["options"]["share"] = 1
     Traceback (most recent call last):
         ...
@@ -88,6 +92,11 @@ class FrozenRecord(FrozenMapping[str, Any]):
 
     def __init__(self, data: Mapping[str, Any]) -> None:
         super().__init__({name: _frozen(name, value) for name, value in data.items()})
+
+    def __eq__(self, other: object) -> bool:
+        return _thawed(self) == _thawed(other) if isinstance(other, Mapping) else NotImplemented
+
+    __hash__ = FrozenMapping.__hash__
 
     def plain(self) -> dict[str, Any]:
         """Return the data as dictionaries and lists, which the caller may change."""
@@ -115,9 +124,9 @@ def _frozen(name: object, value: Any) -> Any:
 
 
 def _thawed(value: Any) -> Any:
-    if isinstance(value, tuple):
+    if isinstance(value, (tuple, list)):
         return [_thawed(one) for one in value]
-    return value.plain() if isinstance(value, FrozenRecord) else value
+    return {name: _thawed(one) for name, one in value.items()} if isinstance(value, Mapping) else value
 
 
 def frozen_mapping(value: Mapping[Any, Any]) -> FrozenMapping[Any, Any]:

@@ -271,6 +271,11 @@ def _record(value: Mapping[str, Any]) -> FrozenRecord:
         raise PlanError("MashupPlan.generator has too many levels", "give the generator's record()") from error
 
 
+def _without_nan(value: Any) -> Any:
+    """Return JSON data with text for NaN and infinities, as :func:`mashkit.components.plain` writes them."""
+    return json.loads(json.dumps(value), parse_constant=str)
+
+
 def _notes(values: Iterable[str]) -> tuple[str, ...]:
     notes = as_tuple(values)
     for note in notes:
@@ -420,7 +425,7 @@ class MashupPlan:
                 layers=[Layer.from_dict(layer) for layer in data["layers"]],
                 duration_s=data["duration_s"],
                 seed=data["seed"],
-                generator=data["generator"],
+                generator=_without_nan(data["generator"]),
                 mixing=Mixing(**data.get("mixing", {})),
                 notes=data.get("notes", ()),
             )

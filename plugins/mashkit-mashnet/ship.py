@@ -13,10 +13,12 @@ import itertools
 import json
 import re
 import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mashkit.errors import MashkitError
 from mashkit.models import sha256_of
 from mashkit_mashnet.checkpoint import Checkpoint, load, save
 from mashkit_mashnet.ensemble import joined
@@ -39,7 +41,8 @@ def card(checkpoint: Checkpoint, path: Path) -> str:
     """Return a model card, Markdown."""
     runs: Sequence[Mapping[str, Any]] = checkpoint.training.get("members", [checkpoint.training])
     members = checkpoint.preset.to_dict().get("members", 1)
-    together = [f"{members} networks of one training, which differ in their seeds; their log odds are averaged.", ""]
+    kind = "of one training, which differ in their seeds" if len(runs) > 1 else "that were trained together"
+    together = [f"{members} networks {kind}; their log odds are averaged.", ""]
     lines = [
         f"# `{checkpoint.variant}`, preset `{checkpoint.preset.name}`",
         "",
@@ -189,12 +192,16 @@ def main() -> None:
     given: dict[str, list[Path]] = {}
     for path in parser.parse_args().checkpoints:
         given.setdefault(load(path).variant, []).append(path)
-    for variant, (path, *more) in given.items():
-        shipped = weights / f"{variant}.safetensors"
-        if more:
-            save(shipped, joined([load(one) for one in (path, *more)]))
-        else:
-            shutil.copyfile(path, shipped)
+    with tempfile.TemporaryDirectory() as folder:
+        for variant, (path, *more) in given.items():
+            made = Path(folder) / f"{variant}.safetensors"
+            if more:
+                save(made, joined([load(one) for one in (path, *more)]))
+            else:
+                shutil.copyfile(path, made)
+            card(load(made), made)  # a checkpoint without a card is refused before any weights are replaced
+        for made in Path(folder).iterdir():
+            shutil.copyfile(made, weights / made.name)
     listed: dict[str, tuple[int, str]] = {}
     for shipped in sorted(weights.glob("*.safetensors")):
         checkpoint = load(shipped)
@@ -213,4 +220,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except MashkitError as error:
+        raise SystemExit(f"ship.py: {error}") from error

@@ -10,7 +10,8 @@ from types import ModuleType
 import pytest
 
 from mashkit_mashnet import SHIPPED
-from mashkit_mashnet.checkpoint import load
+from mashkit_mashnet.checkpoint import Checkpoint, load, save
+from mashkit_mashnet.intervalnet import IntervalNet, IntervalPreset
 from mashkit_mashnet.scorer import shipped
 
 PLUGIN = Path(__file__).parents[1]
@@ -35,3 +36,22 @@ def test_a_card_is_that_of_the_weights(script: ModuleType, variant: str) -> None
     card = (PLUGIN / "cards" / f"{variant}.md").read_text(encoding="utf-8")
     assert card == script.card(load(path), path)
     assert "## Measured on rendered songs it never saw" in card
+
+
+def test_weights_without_a_card_replace_nothing(
+    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(script, "PACKAGE", tmp_path / "package")
+    monkeypatch.setattr(script, "CARDS", tmp_path / "cards")
+    weights = tmp_path / "package" / "weights"
+    weights.mkdir(parents=True)
+    (weights / "intervalnet.safetensors").write_bytes(b"kept")
+    network = IntervalNet(IntervalPreset(name="tiny", block_filters=8, features=8, templates=3, rhythm=6, gate=0.1))
+    runs = [tmp_path / "1.safetensors", tmp_path / "2.safetensors"]
+    for run in runs:
+        training = {"config": {"seed": 1}, "data": {"stores": []}}
+        save(run, Checkpoint.of(network, variant="intervalnet", training=training))
+    monkeypatch.setattr(sys, "argv", ["ship.py", *map(str, runs)])
+    with pytest.raises(SystemExit, match="two of its networks have one seed"):
+        script.main()
+    assert (weights / "intervalnet.safetensors").read_bytes() == b"kept"
