@@ -389,7 +389,7 @@ def table(result: dict[str, Any]) -> str:
         "# What the networks cost on a CPU",
         "",
         f"Made by `python benchmarks/networks_speed.py --write`: CPU time, one thread, torch {result['torch']} "
-        f"({result['machine']}), random weights. Spectra of {SECONDS:.0f} s are given.",
+        f"({result['machine']}), random weights except those of `intervalnet`. Spectra of {SECONDS:.0f} s are given.",
         "",
         "| CPU ms | compact | paper |",
         "|---|---|---|",

@@ -21,7 +21,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before anything that counts processors is
 
 import numpy as np
 from networks import cell, with_interval
-from script import RESULTS, run_script, write_results
+from script import RESULTS, rounded, run_script, write_results
 
 from mashkit.bench.scorer_metrics import Examples, preferred
 from mashkit.catalog import Catalog
@@ -125,7 +125,7 @@ def main() -> None:
     if arguments.write:
         path = RESULTS / "shortcuts.json"
         kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"collections": {}}
-        kept["collections"][arguments.write] = result
+        kept["collections"][arguments.write] = rounded(result, 5)
         write_results(path, kept, page(kept["collections"]))
 
 
