@@ -226,7 +226,7 @@ def test_seeds_that_are_kept_are_not_dropped(
     file = tmp_path / "results" / "networks.json"
     one, other = (saved(tmp_path / name, [], "intervalnet") for name in ("one", "other"))
     checkpoint.save(other, attrs.evolve(checkpoint.load(other), training={"config": {}, "best_step": 2, "data": {}}))
-    words = ("--data", store.folder, "--split", "validation", "--vocals", 2, "--write", "mine")
+    words = ("--data", store.folder, "--split", "validation", "--vocals", 1, "--write", "mine")
     for path in (one, other, one):
         assert told(scripts, "networks", monkeypatch, capsys, *words, path)[0] == 0
     kept = json.loads(file.read_text())
@@ -239,7 +239,7 @@ def test_seeds_that_are_kept_are_not_dropped(
     assert (status, "2 seeds of intervalnet compact" in said) == (2, True)
     assert json.loads(file.read_text()) == kept
     assert told(scripts, "networks", monkeypatch, capsys, *words, one, other)[0] == 0
-    other_questions = ("--data", store.folder, "--split", "validation", "--vocals", 1, "--write")
+    other_questions = ("--data", store.folder, "--split", "validation", "--vocals", 2, "--write")
     status, said = told(scripts, "networks", monkeypatch, capsys, *other_questions, "mine", one)
     assert (status, "answered other questions: not the same command, songs" in said) == (2, True)
     assert told(scripts, "networks", monkeypatch, capsys, *other_questions, "yours", one)[0] == 0
