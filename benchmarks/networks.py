@@ -16,7 +16,6 @@ same questions.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import statistics
@@ -31,7 +30,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before anything that counts processors is
 import attrs
 import numpy as np
 import torch
-from script import rounded, run_script, write_results
+from script import kept_in, rounded, run_script, write_results
 
 from mashkit.bench.scorer_metrics import (
     Examples,
@@ -304,8 +303,7 @@ def page(collections: Mapping[str, Mapping[str, Any]]) -> str:
         f"three unmatched and {CANDIDATES} matched mashups of other songs, and five twins with one thing wrong. "
         "Everything is transposed and stretched alike. Where there are several seeds, the value is their mean, "
         "followed by the least and the greatest; in brackets is the 95 % interval of the first seed, bootstrapped by "
-        "song. A preset with a "
-        "number at its end has so many networks, whose log odds are averaged.",
+        "song. A preset with a number at its end has so many networks, whose log odds are averaged.",
         "",
         "Chance is 50 % (both AUC, accuracy, twins) and a rank of 25. Targets for the best of ours: "
         + "; ".join(bounds)
@@ -375,7 +373,7 @@ def main() -> None:
         "songs": sorted({clips.records[question.original.layers[Role.VOCAL].clip].song for question in asked}),
     }
     path = HERE / "results" / "networks.json"
-    kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"collections": {}}
+    kept = kept_in(path)
     earlier = kept["collections"].get(arguments.write, {})
     if earlier:
         fix = f"keep the new ones under another --write than {arguments.write!r}"

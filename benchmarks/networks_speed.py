@@ -4,8 +4,8 @@ One thread. The candidates are the combinations of 14 harmonic and 13 percussion
 vocal and placed by the generator's rules, each mashup ending where its stems let it. Stretching is done before and
 counted for nobody; in the time are the layers' placing, their spectra, the networks, and the judgements. Both sides
 score the same mashups with the same network: "layer by layer" is one scorer, whose cache begins empty; "independent"
-is a new cache for each mashup. They run in turn. `intervalnet` is what ships; the others'
-weights are random: they cost what trained ones cost.
+is a new cache for each mashup. They run in turn. `intervalnet` is what ships; the weights of the others are random,
+because they cost what trained ones cost.
 
 Prints a table, and with --write keeps it as benchmarks/results/networks_speed.json and networks_speed.md.
 

@@ -47,6 +47,12 @@ def rounded(data: Any, digits: int) -> Any:
     return round(data, digits) if isinstance(data, float) else data
 
 
+def kept_in(path: Path) -> dict[str, Any]:
+    """Return the collections of results at ``path``; none if there is no such file."""
+    kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"collections": {}}
+    return kept
+
+
 def write_results(path: Path, data: Any, page: str, *, indent: int | None = None) -> None:
     """Write a script's results as JSON at ``path``, and its page beside it as ``.md``; each file is replaced whole.
 

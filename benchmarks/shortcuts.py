@@ -21,7 +21,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before anything that counts processors is
 
 import numpy as np
 from networks import cell, with_interval
-from script import RESULTS, rounded, run_script, write_results
+from script import RESULTS, kept_in, rounded, run_script, write_results
 
 from mashkit.bench.scorer_metrics import Examples, preferred
 from mashkit.catalog import Catalog
@@ -124,7 +124,7 @@ def main() -> None:
     print(json.dumps(result, indent=1))
     if arguments.write:
         path = RESULTS / "shortcuts.json"
-        kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"collections": {}}
+        kept = kept_in(path)
         kept["collections"][arguments.write] = rounded(result, 5)
         write_results(path, kept, page(kept["collections"]))
 

@@ -39,7 +39,7 @@ from networks import (
     unheard,
     with_interval,
 )
-from script import rounded, run_script, write_results
+from script import kept_in, rounded, run_script, write_results
 
 from mashkit.bench.scorer_metrics import Examples, accuracy, average_rank, roc_auc
 from mashkit.bench.statistics import Statistic
@@ -266,7 +266,7 @@ def main() -> None:
         "controlled": controlled,
     }
     file = HERE / "results" / "table1.json"
-    kept = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"collections": {}}
+    kept = kept_in(file)
     earlier = kept["collections"].get(arguments.write)
     if earlier is not None:
         require_same_questions(file, arguments.write, earlier, about)

@@ -68,6 +68,11 @@ class ClipSource(Protocol):
         """Return :meth:`Component.describe` of the components that made the stems and analyses of these clips."""
 
 
+def is_source(value: object, *members: str) -> bool:
+    """Return whether a value has the members that a renderer calls of a :class:`ClipSource`, and these."""
+    return all(hasattr(value, name) for name in ("clip", "stem", *members))
+
+
 class _Stems(FrozenMapping[Role, Audio]):
     """The stems of a mashup; the KeyError for anything else than one of its roles names them."""
 

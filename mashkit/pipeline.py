@@ -34,7 +34,7 @@ from mashkit.errors import (
 from mashkit.hookspecs import StageEvent, hookimpl
 from mashkit.interfaces import INTERFACES, Analyzer, Executor, Generator, Scorer, Separator, Stretcher
 from mashkit.interfaces.scorer import RelativeScorer
-from mashkit.mashup import ClipSource, Mashup
+from mashkit.mashup import ClipSource, Mashup, is_source
 from mashkit.models import ModelError
 from mashkit.registry import Registry
 from mashkit.rendering.renderer import Renderer, playable
@@ -590,7 +590,7 @@ def _require_clips(catalog: ListedSource) -> None:
 
 def _require_source(catalog: object, *members: str) -> None:
     """Raise UsageError unless ``catalog`` has the members of a source of clips, and these."""
-    if not all(hasattr(catalog, name) for name in ("clip", "stem", *members)):
+    if not is_source(catalog, *members):
         require("catalog", catalog, Catalog, "make one: kit.catalog(songs), or Catalog(MashupDB(folder))")
 
 

@@ -180,10 +180,9 @@ class Catalog:
         UsageError
             If ``clip_id`` is not text.
         """
-        require_clip_id(clip_id)
         if self._records is None:
             return self._database.record(clip_id)
-        if clip_id not in self._records:
+        if require_clip_id(clip_id) not in self._records:
             raise CatalogError(
                 f"no clip {clip_id!r} in this catalog",
                 "give the songs, with the names they had, the separator and the analyzer with which the plan was made",

@@ -21,7 +21,7 @@ from mashkit.arguments import require, require_number
 from mashkit.audio import mixing
 from mashkit.errors import CatalogError, PlanError, UsageError
 from mashkit.interfaces.stretcher import Stretcher
-from mashkit.mashup import ClipSource, Mashup, Rendering, as_audio
+from mashkit.mashup import ClipSource, Mashup, Rendering, as_audio, is_source
 from mashkit.products import OutputSet
 from mashkit.rendering.cache import recent_audio
 from mashkit.rendering.output import mashup_files, write_mashup
@@ -76,7 +76,7 @@ class Renderer:
     """
 
     def __init__(self, source: ClipSource, stretcher: Stretcher, *, cache_bytes: int = 1 << 30) -> None:
-        if not all(hasattr(source, name) for name in ("clip", "stem")):
+        if not is_source(source):
             raise UsageError(f"source is {source!r}", "give a catalog, or another source of clips and stems")
         self.source = source
         self.stretcher = require("stretcher", stretcher, Stretcher, "give a stretcher, such as kit.stretcher")

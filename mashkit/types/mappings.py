@@ -100,7 +100,8 @@ class FrozenRecord(FrozenMapping[str, Any]):
 
     def plain(self) -> dict[str, Any]:
         """Return the data as dictionaries and lists, which the caller may change."""
-        return {name: _thawed(value) for name, value in self.items()}
+        plain: dict[str, Any] = _thawed(self)
+        return plain
 
 
 def _frozen(name: object, value: Any) -> Any:

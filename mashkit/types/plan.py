@@ -271,9 +271,12 @@ def _record(value: Mapping[str, Any]) -> FrozenRecord:
         raise PlanError("MashupPlan.generator has too many levels", "give the generator's record()") from error
 
 
-def _without_nan(value: Any) -> Any:
-    """Return JSON data with text for NaN and infinities, as :func:`mashkit.components.plain` writes them."""
-    return json.loads(json.dumps(value), parse_constant=str)
+def _read_record(value: Any) -> FrozenRecord:
+    """Return the record of a plan's JSON; NaN and infinities become text, as in :func:`mashkit.components.plain`."""
+    try:
+        return _record(value)
+    except PlanError:  # rarely, so that other plans are not read more slowly
+        return _record(json.loads(json.dumps(value), parse_constant=str))
 
 
 def _notes(values: Iterable[str]) -> tuple[str, ...]:
@@ -425,7 +428,7 @@ class MashupPlan:
                 layers=[Layer.from_dict(layer) for layer in data["layers"]],
                 duration_s=data["duration_s"],
                 seed=data["seed"],
-                generator=_without_nan(data["generator"]),
+                generator=_read_record(data["generator"]),
                 mixing=Mixing(**data.get("mixing", {})),
                 notes=data.get("notes", ()),
             )

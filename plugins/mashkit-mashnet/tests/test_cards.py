@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -21,13 +21,9 @@ PLUGIN = Path(__file__).parents[1]
 def script() -> ModuleType:
     if not (PLUGIN / "ship.py").exists():
         pytest.skip("no clone of the repository: ship.py and the cards are not installed")
-    spec = importlib.util.spec_from_file_location("ship", PLUGIN / "ship.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["ship"] = module
-    spec.loader.exec_module(module)
-    return module
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(PLUGIN)
+        return importlib.import_module("ship")
 
 
 @pytest.mark.parametrize("variant", sorted(SHIPPED))
