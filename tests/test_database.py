@@ -547,9 +547,12 @@ def test_labels_of_another_song_are_found_out(tmp_path: Path, songs: Path) -> No
         song = Song(path=songs / "one.flac", title="x", known=Analysis(beats=wrong, downbeats=wrong[::4]))
         (added,) = Adder(database, Thirds(), Grid()).add([song])
         assert "do not fit the audio" in str(added.error)
-        beyond = Song(path=songs / "one.flac", title="x", excerpts=(Excerpt(100.0, 30.0, "chorus", False),))
-        (added,) = Adder(database, Thirds(), Grid()).add([beyond])
-        assert "do not fit the audio" in str(added.error)
+        for on_downbeats, what in ((False, "labels"), (True, "excerpts")):
+            excerpts = (Excerpt(100.0, 30.0, "chorus", on_downbeats), Excerpt(1.0, 30.0))
+            (added,) = Adder(database, Thirds(), Grid()).add(
+                [Song(path=songs / "one.flac", title="x", excerpts=excerpts)]
+            )
+            assert f"its {what} go up to 130.0 s: the {what} do not fit the audio" in str(added.error)
         assert len(database) == 0
 
 
@@ -599,6 +602,25 @@ def test_a_song_of_an_older_database_keeps_its_known_stems(tmp_path: Path, songs
         row = database.song(database.rows("SELECT sha256 FROM songs")[0][0])
         assert row is not None
         assert row.song.stems == {"vocals": voice}
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ((-1.0, 30.0), "start is -1.0 .*of 0 or more"),
+        ((np.nan, 30.0), "start is nan"),
+        (("0", 30.0), "start is '0'"),
+        ((0.0, 0.0), "duration is 0"),
+        ((0.0, -30.0), "duration is -30.0"),
+        ((0.0, np.inf), "duration is inf"),
+        ((0.0, 30.0, 3), "label is 3"),
+        ((0.0, 30.0, "", 1), "on_downbeats is 1"),
+    ],
+)
+def test_an_excerpt_that_no_song_can_have_is_refused(fields: tuple[Any, ...], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        Excerpt(*fields)
+    assert Excerpt(np.float64(1.5), np.int64(30)) == Excerpt(1.5, 30)
 
 
 def test_too_short_excerpts_are_named(tmp_path: Path, songs: Path) -> None:

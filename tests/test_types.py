@@ -4,6 +4,7 @@ import json
 import pickle
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import attrs
 import numpy as np
@@ -21,6 +22,7 @@ from mashkit.types import (
     Analysis,
     Audio,
     Chords,
+    Clip,
     Condition,
     Finish,
     FrozenMapping,
@@ -38,6 +40,7 @@ from mashkit.types import (
 )
 
 keys = st.builds(Key, st.integers(0, 11), st.sampled_from(["major", "minor"]))
+CLIP = Clip("c1", "s1", "River", "river.ogg", 32.0, 36.9, 44_100, Analysis())
 
 
 # ---------------------------------------------------------------------------------------------------------- audio
@@ -247,6 +250,27 @@ def test_time_goes_to_the_mashup_and_back(layer: Layer, times: list[float]) -> N
 def test_plan_refuses(text: str, reason: str) -> None:
     with pytest.raises(PlanError, match=reason):
         MashupPlan.from_json(text)
+
+
+@pytest.mark.parametrize("kind", [Analysis, Chords, Clip, Layer, MashupPlan, Melody, TimeMap])
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(None, 5, "x", [1], {}, {"role": "vocal"}, {"times": 1, "labels": 2}, {"source": 3, "target": 4}),
+        {"role": "vocal", "clip_id": "c1", "time_map": {}},
+        {"start_s": {}, "hop_s": [], "f0": {}, "confidence": "x"},
+        {"key": 3, "tempo": "x", "beats": 3, "downbeats": {}, "confidence": 3, "tempo_candidates": 3},
+        {**Analysis().to_dict(), "melody": 3},
+        {**Analysis().to_dict(), "chords": []},
+        {**CLIP.to_dict(), "activity": 3, "role": 3},
+        {**CLIP.to_dict(), "loudness_lufs": {"guitar": 3}, "role": 3},
+        {**CLIP.to_dict(), "lacks": ["guitar"], "role": 3},
+    ],
+)
+def test_data_of_something_else_are_refused(kind: Any, data: Any) -> None:
+    with pytest.raises(MashkitError) as refused:
+        kind.from_dict(data)
+    assert refused.value.fix
 
 
 @given(plans, st.sampled_from(["plan", "layer", "mixing"]), st.text())

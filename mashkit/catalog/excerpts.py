@@ -51,6 +51,11 @@ class Excerpt:
     on_downbeats : bool
         Whether the clip is cut on downbeats. False for an excerpt that was cut by labels already.
 
+    Raises
+    ------
+    UsageError
+        If a value is of another type, the start is before the song, or the duration is not more than 0.
+
     Examples
     --------
     >>> import mashkit as mk
@@ -63,10 +68,18 @@ class Excerpt:
     (0.0, 40.0)
     """
 
-    start: float
-    duration: float
+    # A whole number of seconds stays an int: the keys of stored results depend on how the number is written.
+    start: float = attrs.field(converter=python_number)
+    duration: float = attrs.field(converter=python_number)
     label: str = ""
-    on_downbeats: bool = True
+    on_downbeats: bool = attrs.field(default=True, converter=python_number)
+
+    def __attrs_post_init__(self) -> None:
+        require_number("start", self.start, 0)
+        if require_number("duration", self.duration, 0) == 0:
+            raise UsageError("duration is 0", "give the seconds that the excerpt lasts")
+        require("label", self.label, str, "give text")
+        require("on_downbeats", self.on_downbeats, bool, "give True or False")
 
     def ends_within(self, duration_s: float) -> bool:
         """Return whether the excerpt lies inside a song of that length; start and length are rounded to frames."""

@@ -255,22 +255,27 @@ def excerpts_of(song: Song, facts: SongFacts, policy: ExcerptPolicy) -> list[Exc
         If there are no excerpts, or labels give times beyond the song's end.
     """
     duration_s = facts.duration_s
-    latest = max((one.start + one.duration for one in song.excerpts or ()), default=0.0)
+    ends = [(one.start + one.duration, "excerpts" if one.on_downbeats else "labels") for one in song.excerpts or ()]
     if song.known is not None and song.known.beats is not None and len(song.known.beats):
-        latest = max(latest, float(song.known.beats[-1]))
+        ends.append((float(song.known.beats[-1]), "labels"))
+    latest, what = max(ends, default=(0.0, "excerpts"))
     if latest > duration_s + LABELS_BEYOND_S:
         raise AudioFileError(
             song.path,
-            f"lasts {duration_s:.1f} s, but its labels go up to {latest:.1f} s: the labels do not fit the audio",
-            _written_as(latest, duration_s) or "use the recording that was labelled",
+            f"lasts {duration_s:.1f} s, but its {what} go up to {latest:.1f} s: the {what} do not fit the audio",
+            _written_as(latest, duration_s) or f"use the recording for which the {what} were made",
         )
     if song.excerpts is None:
         # Two excerpts may be equal if the song is hardly longer than an excerpt.
         found = list(dict.fromkeys(policy.excerpts(facts.duration_s, facts.silent)))
     else:
-        found = [attrs.evolve(one, duration=min(one.duration, duration_s - one.start)) for one in song.excerpts]
-        longest = max(one.duration for one in found)
-        found = [one for one in found if one.duration >= SHORTEST_S - LABELS_BEYOND_S]
+        lasting = [min(one.duration, duration_s - one.start) for one in song.excerpts]
+        longest = max(lasting)
+        found = [
+            attrs.evolve(one, duration=duration)
+            for one, duration in zip(song.excerpts, lasting, strict=True)
+            if duration >= SHORTEST_S - LABELS_BEYOND_S
+        ]
         if not found and duration_s >= SHORTEST_S:
             raise AudioFileError(
                 song.path,

@@ -73,9 +73,9 @@ def _read_time_map(path: Path) -> TimeMap:
 
     fix = 'write {"source": [0, 30, 60], "target": [0, 29, 61]}, seconds'
     data = named_json(path, fix)
+    if not isinstance(data, dict) or not {"source", "target"} <= data.keys():
+        raise TimeMapError(f"{path}: this is not a time map", fix)
     try:
         return TimeMap.from_dict(data)
-    except (KeyError, TypeError, ValueError) as error:
-        raise TimeMapError(f"{path}: is not a time map: {error!r}", fix) from error
     except TimeMapError as error:
         raise TimeMapError(f"{path}: {error.problem}", error.fix) from error

@@ -16,7 +16,7 @@ from mashkit.errors import AnalysisError
 from mashkit.numbers import as_number, as_whole, plain_number, plain_whole
 from mashkit.types.arrays import as_times, times_fault
 from mashkit.types.chords import ROOT_NAMES, Chords
-from mashkit.types.mappings import as_tuple, frozen_mapping
+from mashkit.types.mappings import as_tuple, entries, frozen_mapping
 from mashkit.types.melody import Melody
 from mashkit.types.timemap import Times
 
@@ -351,7 +351,15 @@ class Analysis:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Analysis:
-        """Return the analysis that :meth:`to_dict` wrote."""
+        """Return the analysis that :meth:`to_dict` wrote.
+
+        Raises
+        ------
+        AnalysisError
+            If an entry is missing, or its value is invalid.
+        """
+        needed = ["key", "tempo", "beats", "downbeats", "confidence", "tempo_candidates"]
+        data = entries(data, needed, "an analysis", AnalysisError)
         return cls(
             key=None if data["key"] is None else Key.parse(data["key"]),
             tempo=data["tempo"],

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from mashkit.errors import AnalysisError
 from mashkit.numbers import as_whole
 from mashkit.types.arrays import as_times, times_fault
-from mashkit.types.mappings import as_tuple
+from mashkit.types.mappings import as_tuple, entries
 from mashkit.types.timemap import Times
 
 NO_CHORD = "N"
@@ -207,7 +207,14 @@ class Chords:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Chords:
-        """Return the chords that :meth:`to_dict` wrote."""
+        """Return the chords that :meth:`to_dict` wrote.
+
+        Raises
+        ------
+        AnalysisError
+            If an entry is missing, or its value is invalid.
+        """
+        data = entries(data, ["times", "labels"], "data of chords", AnalysisError)
         return cls(data["times"], data["labels"])
 
 

@@ -10,11 +10,17 @@ import attrs
 
 from mashkit.errors import AnalysisError
 from mashkit.types.analysis import Analysis
-from mashkit.types.mappings import as_tuple, frozen_mapping
+from mashkit.types.mappings import as_tuple, entries, frozen_mapping
 from mashkit.types.stems import Role, as_roles
 
 LABELS_TRUSTED = "labels"
 """An entry of :attr:`Clip.edited`: a user trusted the song's labels, so they were not compared with the sound."""
+
+_NEEDED = (
+    *("id", "song", "title", "source", "start_s", "duration_s", "sample_rate", "licence", "analysis"),
+    *("loudness_lufs", "activity", "entry_s", "label", "edited"),
+)
+"""Entries that the data of a clip must have; a clip that has all stems has no "lacks"."""
 
 
 @attrs.frozen
@@ -112,27 +118,30 @@ class Clip:
 
         Raises
         ------
-        KeyError, TypeError, ValueError, AnalysisError
-            If the data is not the data of a clip.
+        MashkitError
+            If an entry is missing, or its value is invalid.
         """
-        loudness = {role: -math.inf if value is None else value for role, value in data["loudness_lufs"].items()}
-        return cls(
-            id=data["id"],
-            song=data["song"],
-            title=data["title"],
-            source=data["source"],
-            start=data["start_s"],
-            duration=data["duration_s"],
-            sample_rate=data["sample_rate"],
-            licence=data["licence"],
-            analysis=Analysis.from_dict(data["analysis"]),
-            loudness={Role(role): value for role, value in loudness.items()},
-            activity={Role(role): value for role, value in data["activity"].items()},
-            entry={Role(role): value for role, value in data["entry_s"].items()},
-            label=data["label"],
-            edited=data["edited"],
-            lacks=data.get("lacks", ()),
-        )
+        data = entries(data, _NEEDED, "a clip", AnalysisError)
+        try:
+            loudness = {role: -math.inf if value is None else value for role, value in data["loudness_lufs"].items()}
+            by_role = {"loudness": loudness, "activity": data["activity"], "entry": data["entry_s"]}
+            return cls(
+                id=data["id"],
+                song=data["song"],
+                title=data["title"],
+                source=data["source"],
+                start=data["start_s"],
+                duration=data["duration_s"],
+                sample_rate=data["sample_rate"],
+                licence=data["licence"],
+                analysis=Analysis.from_dict(data["analysis"]),
+                label=data["label"],
+                edited=data["edited"],
+                lacks=data.get("lacks", ()),
+                **{name: {Role(role): value for role, value in values.items()} for name, values in by_role.items()},
+            )
+        except (AttributeError, TypeError, ValueError) as error:
+            raise AnalysisError(f"this is not a clip: {error}", "give what to_dict() returned") from error
 
     def require(self, *fields: str) -> None:
         """Raise AnalysisError unless the analysis has each of ``fields`` ("key", "tempo", "downbeats"…)."""

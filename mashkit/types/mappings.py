@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from mashkit.errors import UsageError
+from mashkit.errors import MashkitError, UsageError
 from mashkit.numbers import python_number, shown
 
 K = TypeVar("K")
@@ -154,6 +154,43 @@ def frozen_mapping(value: Mapping[Any, Any]) -> FrozenMapping[Any, Any]:
     if not isinstance(value, Mapping):
         raise UsageError(f"{value!r} given for a mapping", "give names with their values: {name: value, …}")
     return FrozenMapping(value)
+
+
+def entries(data: Any, names: Iterable[str], what: str, error: type[MashkitError]) -> Mapping[str, Any]:
+    """Return data that a method `from_dict` reads; it may have other entries, too.
+
+    Parameters
+    ----------
+    data : object
+        What the caller gives.
+    names : iterable of str
+        Entries that must be there.
+    what : str
+        What the data should be, for the message, such as "an analysis".
+    error : type
+        A MashkitError with a problem and a fix.
+
+    Raises
+    ------
+    MashkitError
+        If the data are not a mapping, or an entry is missing; of the type ``error``.
+
+    Examples
+    --------
+    >>> from mashkit.errors import AnalysisError
+    >>> from mashkit.types.mappings import entries
+    >>> entries({"times": [0, 2]}, ["times", "labels"], "data of chords", AnalysisError)
+    Traceback (most recent call last):
+        ...
+    mashkit.errors.AnalysisError: this is not data of chords: there is no 'labels' (give what to_dict() returned)
+    """
+    fix = "give what to_dict() returned"
+    if not isinstance(data, Mapping):
+        raise error(f"this is not {what}: {shown(data)}", fix)
+    missing = [repr(name) for name in names if name not in data]
+    if missing:
+        raise error(f"this is not {what}: there is no {', '.join(missing)}", fix)
+    return data
 
 
 def as_tuple(values: Iterable[Any]) -> tuple[Any, ...]:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from mashkit.errors import AnalysisError
 from mashkit.numbers import plain_number
 from mashkit.types.arrays import as_numbers
+from mashkit.types.mappings import entries
 from mashkit.types.timemap import Times
 
 _same = attrs.cmp_using(eq=np.array_equal)
@@ -112,5 +113,13 @@ class Melody:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Melody:
-        """Return the melody that :meth:`to_dict` wrote."""
-        return cls(**data)
+        """Return the melody that :meth:`to_dict` wrote.
+
+        Raises
+        ------
+        AnalysisError
+            If an entry is missing, or its value is invalid.
+        """
+        names = [field.name for field in attrs.fields(cls)]
+        data = entries(data, names, "a melody", AnalysisError)
+        return cls(**{name: data[name] for name in names})

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from mashkit.errors import PlanError, StemError, UsageError
 from mashkit.numbers import plain_number, plain_whole
-from mashkit.types.mappings import FrozenRecord, as_tuple
+from mashkit.types.mappings import FrozenRecord, as_tuple, entries
 from mashkit.types.stems import Role, as_role
 from mashkit.types.timemap import TimeMap, Times
 
@@ -189,6 +189,7 @@ class Layer:
         """
         if not isinstance(data, Mapping):
             raise PlanError(f"the plan is malformed: {data!r} is not a layer", "give a mapping with role and clip_id")
+        data = entries(data, ["role", "clip_id"], "a layer", PlanError)
         _require_known(data, [field.name for field in attrs.fields(cls)], f"its {data.get('role', 'nameless')} layer")
         fields = {**data}
         if fields.get("time_map") is not None:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from mashkit.errors import TimeMapError
 from mashkit.types.arrays import times_fault
+from mashkit.types.mappings import entries
 
 Times: TypeAlias = npt.NDArray[np.float64]
 """Moments, seconds, shape (n,)."""
@@ -219,7 +220,14 @@ class TimeMap:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> TimeMap:
-        """Read what :meth:`to_dict` wrote."""
+        """Return the time map that :meth:`to_dict` wrote.
+
+        Raises
+        ------
+        TimeMapError
+            If an entry is missing, or its value is invalid.
+        """
+        data = entries(data, ["source", "target"], "a time map", TimeMapError)
         return cls(data["source"], data["target"])
 
 
