@@ -186,6 +186,9 @@ def test_what_is_no_result_is_refused(change: dict[str, Any], result: Result, tm
         ({"competitors": [{**ENTRY, "metrics": {"auc": "x"}}]}, r"metrics\.auc is 'x', not a number"),
         ({"competitors": [{**ENTRY, "metrics": {"auc": 1.0}, "rank": 1}]}, "competitor 'a' has no metric 'within_auc'"),
         ({"competitors": [{**ENTRY, "metrics": METRICS}]}, "competitor 'a' has no rank"),
+        ({"competitors": [{**ENTRY, "description": {"version": "1"}}]}, "description has no 'distribution'"),
+        ({"environment": {}}, "environment has no 'python'"),
+        ({"environment": {"python": "3", "packages": None}}, r"environment\.packages is None, not a table"),
         ({"finished": 5}, "x.json: a value that does not fit: finished is 5, not text"),
     ],
 )

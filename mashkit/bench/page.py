@@ -422,7 +422,8 @@ def _components(competitors: Sequence[Entry]) -> str:
         described = one.description
         if described is None:
             continue
-        versions = {described["distribution"]: described["version"], **described["requires"]}
+        versions: dict[str | None, Any] = {described["distribution"]: described["version"]}
+        versions.update(described["requires"].items())
         engine = described.get("engine_version") or described["engine"]
         load = NONE if one.load_s is None else f"{one.load_s:.1f} s"
         cells = [engine, _versions(versions), _pairs(described["options"]), load]
@@ -436,7 +437,7 @@ def _said(value: str) -> str:
     return pages.cell(text(value), "said long" if len(value) > LONG else "said")
 
 
-def _versions(versions: Mapping[str, Any]) -> str:
+def _versions(versions: Mapping[Any, Any]) -> str:
     return ", ".join(f"{name} {version}" for name, version in versions.items() if name and version)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import attrs
 
@@ -22,12 +22,25 @@ def _metrics(given: Mapping[str, float | None] | None) -> Mapping[str, float | N
     return given or {}  # files have null there if nothing could be measured
 
 
-def _draws(given: Mapping[str, Sequence[float]]) -> dict[str, tuple[float, ...]]:
-    return {name: tuple(values) for name, values in given.items()}
+def _draws(given: Mapping[str, Sequence[float]] | None) -> dict[str, tuple[float, ...]]:
+    return {name: tuple(values) for name, values in (given or {}).items()}
 
 
-def _intervals(given: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
-    return {name: as_tuple(ends) for name, ends in given.items()}
+def _intervals(given: Mapping[str, tuple[float, float]] | None) -> dict[str, tuple[float, float]]:
+    return {name: as_tuple(ends) for name, ends in (given or {}).items()}
+
+
+class Description(TypedDict):
+    """The entries of :meth:`mashkit.components.Component.described` that a result is shown with; there are more."""
+
+    distribution: str | None
+    version: str | None
+    requires: Mapping[str, Any]
+    options: Mapping[str, Any]
+    engine: str
+    engine_version: NotRequired[str]
+    code_license: str
+    weights_license: str
 
 
 @attrs.frozen(kw_only=True)
@@ -132,7 +145,7 @@ class Entry:
     label: str
     component: str
     options: Mapping[str, Any] = attrs.field(factory=dict)
-    description: Mapping[str, Any] | None = None
+    description: Description | None = None
     reason: str = ""
     load_s: float | None = None
     rank: int | None = None

@@ -25,6 +25,7 @@ from mashkit.bench.tables import from_table
 from mashkit.errors import MashkitError, UsageError, require_packages, suggestion
 from mashkit.models import sha256_of
 from mashkit.paths import encodable
+from mashkit.rendering.output import Environment
 from mashkit.types import as_tuple
 
 FORMAT = 2
@@ -88,7 +89,7 @@ class Result:
     suite: SuiteRecord
     finished: str
     machine: Machine
-    environment: Mapping[str, Any]
+    environment: Environment
     metrics: tuple[Metric, ...] = attrs.field(converter=as_tuple)
     rules: str = RULES
     same_inputs: bool = False

@@ -33,6 +33,7 @@ from mashkit.bench.records import (
     OK,
     TIMEOUT,
     UNAVAILABLE,
+    Description,
     Entry,
     Machine,
     Row,
@@ -144,7 +145,7 @@ def _measured(
     if sorted(given.name for part in batches for given in part) != sorted(given.name for given in inputs):
         raise ContractViolation(f"task {suite.task!r}: its parts do not have every input once", "tell its authors")
     book.mend()
-    described: dict[str, Mapping[str, Any]] = {}
+    described: dict[str, Description] = {}
     trained_on: dict[str, Sequence[str]] = {}
     by_name = {given.name: given for given in inputs}
     facts = {given.name: dict(given.facts) for given in inputs}
@@ -320,7 +321,7 @@ class _Book:
 @attrs.frozen
 class _Described:
     label: str
-    description: Mapping[str, Any]
+    description: Description
     trained_on: Sequence[str]
 
 

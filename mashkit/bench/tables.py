@@ -92,6 +92,16 @@ def _misfit(what: str, value: Any, due: Any, *, whole: bool = True) -> str:
         return "" if "" in found else found[0]
     if kind is typing.Literal:
         return "" if value in parts else f"{what} is {value!r}, not {' or '.join(map(repr, parts))}"
+    if typing.is_typeddict(kind):
+        if not _is_table(value):
+            return f"{what} is {value!r}, not a table"
+        # Not __required_keys__, because that has every key where annotations are texts.
+        written = typing.get_type_hints(due, include_extras=True)
+        for name in written:
+            if name not in value and typing.get_origin(written[name]) is not typing.NotRequired:
+                return f"{what} has no {name!r}"
+        inner = [_misfit(f"{what}.{name}", value[name], one) for name, one in _types_of(due).items() if name in value]
+        return next(filter(None, inner), "")
     right, words = _FITTING.get(kind, (None, ""))
     if right is None:
         return ""

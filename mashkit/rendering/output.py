@@ -6,7 +6,7 @@ import importlib.metadata
 import platform
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 
@@ -28,7 +28,15 @@ CLICK_HZ, CLICK_S = 1000, 0.03
 """Frequency and length of a click: short, so that its time is easy to hear; on downbeats it is an octave higher."""
 
 
-def environment() -> dict[str, Any]:
+class Environment(TypedDict):
+    """What a computer runs mashkit with. Early results of benchmarks have no ``machine``."""
+
+    python: str
+    machine: NotRequired[str]
+    packages: Mapping[str, str]
+
+
+def environment() -> Environment:
     """Return the versions of Python, mashkit and the packages its core computes with."""
     versions = {name: importlib.metadata.version(name) for name in RECORDED_PACKAGES}
     return {"python": platform.python_version(), "machine": platform.machine(), "packages": versions}
