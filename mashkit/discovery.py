@@ -442,7 +442,7 @@ class Discovery:
             if self._allow is not None and distribution not in self._allow:
                 return UnknownComponent(
                     f"{kind} {name!r} is left out: {distribution} is not among the plugins to load",
-                    f"add it to {ALLOWLIST_VARIABLE}",
+                    f"add to {ALLOWLIST_VARIABLE}: {distribution}",
                 )
             return UnknownComponent(f"{kind} {name!r} is not installed: {distribution} brings it", install)
         names = list(dict.fromkeys(one.info.name for one in self.components(kind)))

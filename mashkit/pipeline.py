@@ -20,7 +20,7 @@ from mashkit.catalog.excerpts import ExcerptPolicy, as_policy
 from mashkit.catalog.protocols import Protocol, create_protocol
 from mashkit.catalog.songs import Song, trusting
 from mashkit.components import Component
-from mashkit.discovery import require_kind
+from mashkit.discovery import ALLOWLIST_VARIABLE, require_kind
 from mashkit.errors import (
     ComponentError,
     ComponentUnavailable,
@@ -226,10 +226,7 @@ class Kit:
         if len(problems) == 1:
             raise problems[0]
         if problems:
-            fixes = [error.fix for error in problems if error.fix]
-            installs = [fix.removeprefix("pip install ") for fix in fixes if fix.startswith("pip install ")]
-            if len(installs) == len(fixes) == len(problems):
-                fixes = [f"pip install {' '.join(dict.fromkeys(installs))}"]
+            fixes = _joined(error.fix for error in problems if error.fix)
             raise UsageError("; ".join(error.problem for error in problems), "; ".join(fixes) or None)
 
     def _component(self, kind: str) -> Component:
@@ -573,6 +570,20 @@ class Kit:
                 uses[song] += 1
                 best.append(Ranked(mashup, score, len(best) + 1))
         return best[:top]
+
+
+_LISTS: Mapping[str, str] = {"pip install ": " ", f"add to {ALLOWLIST_VARIABLE}: ": ","}
+"""Beginnings of fixes that end with a list, and what stands between its items."""
+
+
+def _joined(fixes: Iterable[str]) -> list[str]:
+    """Return each fix once; fixes that differ only in the items of a list become one."""
+    items: dict[str, dict[str, None]] = {}
+    for fix in fixes:
+        # A fix of several steps ("pip install NAME, and …") ends with something else than the list.
+        start = next((one for one in _LISTS if fix.startswith(one) and ", and " not in fix), fix)
+        items.setdefault(start, {}).setdefault(fix.removeprefix(start))
+    return [start + _LISTS.get(start, "").join(given) for start, given in items.items()]
 
 
 def _require_clips(catalog: ListedSource) -> None:

@@ -675,8 +675,9 @@ def test_all_that_is_missing_is_said_at_once(capsys: pytest.CaptureFixture[str],
     kit = Kit(registry=Registry(allow=["mashkit"]))
     with pytest.raises(UnknownComponent, match="mashkit-madmom is not among"):
         kit.require("analyzer")
-    with pytest.raises(UsageError, match=r"stemnet.*madmom.*signalsmith"):
+    with pytest.raises(UsageError, match=r"stemnet.*madmom.*signalsmith") as told:
         kit.require("separator", "analyzer", "stretcher", "generator")
+    assert told.value.fix == "add to MASHKIT_PLUGINS: mashkit-stemnet,mashkit-madmom,mashkit-signalsmith"
 
 
 def test_with_mashkit_alone_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
