@@ -65,6 +65,35 @@ def test_tags_are_written_and_all_else_stays(songs: Path, light: None, capsys: p
     assert all((one["written"], one["after"]["key"]) == (True, "1m") for one in again.values())
 
 
+@pytest.mark.parametrize("bpm", ["", " ", "0", "0.00", "unknown", "nan", "-1"])
+def test_a_tag_that_says_nothing_is_missing(
+    songs: Path, light: None, capsys: pytest.CaptureFixture[str], bpm: str
+) -> None:
+    flac = mutagen.File(songs / "flac-song.flac")
+    flac.update({"BPM": [bpm], "INITIALKEY": [""], "TITLE": ["Mine"]})
+    flac.save()
+    mp3 = mutagen.File(songs / "mp3-song.mp3")
+    mp3.add_tags()
+    mp3.tags.add(mutagen.id3.TBPM(encoding=3, text=[bpm]))
+    mp3.tags.add(mutagen.id3.TKEY(encoding=3, text=[" "]))
+    mp3.save()
+    named = [songs / "flac-song.flac", songs / "mp3-song.mp3"]
+    assert [tags.read_tags(path) for path in named] == [{}, {}]
+    tags.write_tags(named[0], {"key": "Am"})  # what is not written stays
+    assert mutagen.File(named[0])["BPM"] == [bpm]
+    assert all(one["written"] for one in run(capsys, *named, "--write").values())
+    assert [tags.read_tags(path) for path in named] == [{"bpm": "120.00", "key": "Am"}, {"bpm": "120", "key": "Am"}]
+    assert mutagen.File(named[0])["TITLE"] == ["Mine"]
+
+
+@pytest.mark.parametrize("texts", [["128"], ["127,5"], [" 92.00"], ["", "128"]])
+def test_a_tag_that_says_something_is_kept(songs: Path, texts: list[str]) -> None:
+    flac = mutagen.File(songs / "flac-song.flac")
+    flac["BPM"] = texts
+    flac.save()
+    assert tags.read_tags(songs / "flac-song.flac") == {"bpm": texts[-1]}
+
+
 FRAMES = {
     2: {"TT2": "TIT2", "TYE": "TYER", "TDA": "TDAT", "TSI": "TSIZ"},
     3: {name: name for name in ("TIT2", "TYER", "TDAT", "TSIZ", "TORY", "XABC")},

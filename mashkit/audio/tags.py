@@ -7,6 +7,7 @@ ID3v2.3 stays one, because ID3v2.4 lacks some of its fields and old players cann
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -37,6 +38,9 @@ def require_mutagen() -> Any:
 def read_tags(path: Path) -> dict[str, str]:
     """Return the tags "bpm" and "key" of a file, those that it has.
 
+    A tag that says nothing counts as missing: blank text, and a BPM that is 0 or no number, which some programs write
+    where they know none. Of several values the first that says something is returned.
+
     Raises
     ------
     AudioFileError
@@ -50,7 +54,19 @@ def read_tags(path: Path) -> dict[str, str]:
         found = {name: tags[frame].text for name, frame in ID3_FRAMES.items() if frame in tags}
     else:
         found = {name: tags[comment] for name, comment in COMMENTS.items() if comment in tags}
-    return {name: str(values[0]) for name, values in found.items() if values}
+    said = {name: [text for text in map(str, values) if _says(name, text)] for name, values in found.items()}
+    return {name: texts[0] for name, texts in said.items() if texts}
+
+
+def _says(name: str, text: str) -> bool:
+    """Return whether the text of a tag says something."""
+    if name != "bpm":
+        return bool(text.strip())
+    try:
+        bpm = float(text.replace(",", "."))  # a decimal comma is a number, too
+    except ValueError:
+        return False
+    return math.isfinite(bpm) and bpm > 0
 
 
 def as_written(path: Path, *, bpm: float | None, key: str | None) -> dict[str, str]:
