@@ -302,8 +302,8 @@ def test_power_judges_as_the_report_does() -> None:
 
 
 def test_power_compares_with_the_reference_that_is_named() -> None:
-    made = lambda seed: design("retrieval", systems=("a", "b", "c"), size=10, raters=6, seed=seed)  # noqa: E731
-    found = {one.test: one for one in power(made, [2.0], world=World(), count=4, raters=6, reference="c")[2.0]}
+    made = lambda seed: design("retrieval", systems=("a", "b", "c"), size=10, raters=9, seed=seed)  # noqa: E731
+    found = {one.test: one for one in power(made, [2.0], world=World(), count=4, raters=9, reference="c")[2.0]}
     assert found["systems-clustered"].of == 4 * 2
     assert found["systems-clustered"].share > 0.6
     with pytest.raises(UsageError, match=r"--reference typo: the study has no such system .*known: a, b, c"):
@@ -386,6 +386,42 @@ def test_where_there_is_no_p_the_report_says_why(small: Study) -> None:
     friedman = next(table for table in made if table.name == "friedman")
     assert {cell for row in friedman.rows for cell in row[1:]} == {"–"}
     assert "fewer than three systems" in friedman.caption
+
+
+def test_a_difference_that_all_raters_and_songs_agree_on_has_p_and_no_interval() -> None:
+    data = simulate(design("retrieval", systems=("a", "b"), size=6, raters=6), World(leaving=0.0), seed=3)
+    rating = {"a": 4, "b": 2}
+    equal = [
+        attrs.evolve(one, value=rating.get(data.study.sample[one.sample].system, 3))
+        if one.sample and one.question in QUESTIONS else one
+        for one in data.answers
+    ]  # fmt: skip
+    data = attrs.evolve(data, answers=equal, exclusions={})
+    results = analyse(data)
+    found = [one for one in results.findings if one.test == "systems-clustered"]
+    assert len(found) == 5
+    raters = sum({"a", "b"} <= set(rows["system"]) for _, rows in kept(results.table).groupby("rater"))
+    for one in found:
+        assert one.difference is not None
+        assert (one.difference.value, one.difference.interval) == (2.0, None)
+        assert one.p == 2 * 0.5 ** min(raters, 6)
+        assert one.p_holm == min(1.0, 5 * one.p)  # it counts
+    (shown,) = (one for one in tables(data, results) if one.name == "systems-clustered")
+    assert "each rater alone, and each song alone, gives the same difference" in shown.caption
+    assert all(re.fullmatch(r"2\.00, p\s=\s0\.\d+", cell) for cell in shown.rows[0][1:]), shown.rows
+    (rate,) = (one for one in rates(iter([data])) if one.test == "systems-clustered")
+    assert (rate.found, rate.of, rate.without) == (int(one.p < 0.05), 1, 0)
+
+
+def test_where_no_rater_heard_both_sides_the_report_says_so(small: Study) -> None:
+    given = rated("r1", "A1", {"a1": 2, "o1": 5}) + rated("r2", "A2", {"a2": 2, "o2": 5})
+    data = Answered(study=small, answers=given)
+    results = analyse(data)
+    found = [one for one in results.findings if one.test == "groups-clustered"]
+    assert {one.one: (one.p, one.difference) for one in found} == {"original": (None, None), "amu": (None, None)}
+    (shown,) = (one for one in tables(data, results) if one.name == "groups-clustered")
+    assert {cell for row in shown.rows for cell in row[1:]} == {"–"}
+    assert "fewer than two raters rated both" in shown.caption
 
 
 @pytest.mark.parametrize(

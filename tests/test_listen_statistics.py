@@ -11,6 +11,7 @@ from scipy import optimize, stats
 from mashkit.errors import UsageError
 from mashkit.listen.agreement import by_rater_slot, cronbach, full_slots, krippendorff
 from mashkit.listen.comparisons import (
+    Estimate,
     clustered,
     dominance,
     friedman,
@@ -170,7 +171,7 @@ def test_pairs_have_no_p_where_every_vocal_has_the_same_order() -> None:
     assert (again[0, 1], np.isfinite(again).all()) == (1, True)
 
 
-def test_the_difference_of_means_is_that_of_statsmodels() -> None:
+def test_the_difference_of_means_is_that_of_statsmodels_with_an_effect_of_each_rater() -> None:
     import statsmodels.api as sm
 
     chance = np.random.default_rng(4)
@@ -180,25 +181,93 @@ def test_the_difference_of_means_is_that_of_statsmodels() -> None:
         3 + 0.3 * side + chance.normal(0, 0.6, 12)[raters] + chance.normal(0, 0.6, 30)[songs] + chance.normal(size=300)
     )
     found = mean_difference(values, side, raters, songs)
-    fitted = sm.OLS(values, sm.add_constant((side > 0).astype(float))).fit(
-        cov_type="cluster", cov_kwds={"groups": np.stack([raters, songs], axis=1)}
+    design = np.column_stack([side > 0, np.equal.outer(raters, np.arange(12))]).astype(float)
+    fitted = sm.OLS(values, design).fit(
+        cov_type="cluster", cov_kwds={"groups": np.stack([raters, songs], axis=1), "use_correction": True}
     )
     assert found is not None
-    assert found.value == pytest.approx(fitted.params[1])
+    assert found.value == pytest.approx(fitted.params[0], abs=1e-10)
     assert found.interval is not None
     error = (found.interval.high - found.value) / stats.t.ppf(0.975, 11)
-    # statsmodels also multiplies the variance by (n − 1)/(n − 2), for its two coefficients.
-    assert error * math.sqrt(299 / 298) == pytest.approx(fitted.bse[1])
+    # statsmodels also multiplies the variance by (n − 1)/(n − k), for its k = 13 coefficients.
+    assert error * math.sqrt(299 / (300 - 13)) == pytest.approx(fitted.bse[0], abs=1e-10)
     assert found.p == pytest.approx(2 * stats.t.sf(found.value / error, 11))
+    # Who rated one side only changes nothing, nor does a rating that is missing.
+    more = mean_difference([*values, 5, 5, NAN], [*side, 1, 1, -1], [*raters, 99, 99, 0], [*songs, 98, 99, 0])
+    assert more == found
 
 
-def test_a_difference_needs_both_sides_and_two_clusters() -> None:
+@pytest.mark.parametrize("each", [2, 4, 10, 20])
+def test_the_difference_of_means_is_not_drawn_towards_zero(each: int) -> None:
+    """Each rater hears the sides as often as chance has it, so that the rater's mean contains the difference."""
+    chance = np.random.default_rng(each)
+    raters, songs = np.repeat(np.arange(40), each), np.arange(40 * each)
+    side = np.where(chance.random(40 * each) < 0.5, 1, -1)
+    found = mean_difference(chance.normal(3, 1, 40)[raters] + side, side, raters, songs)
+    assert found is not None
+    assert found.value == pytest.approx(2.0, abs=1e-10)
+
+
+@pytest.mark.whole
+def test_the_difference_of_means_is_right_on_average_and_its_interval_covers_it() -> None:
+    values, covered, false = [], [], []
+    for seed in range(400):
+        chance = np.random.default_rng(seed)
+        raters, songs = np.repeat(np.arange(24), 6), chance.integers(0, 24, 144)
+        side = np.where(chance.random(144) < 0.5, 1, -1)
+        noise = chance.normal(0, 0.8, 24)[raters] + chance.normal(0, 0.3, 24)[songs] + chance.normal(0, 0.7, 144)
+        found, null = (mean_difference(noise + half * side, side, raters, songs) for half in (0.25, 0.0))
+        assert found is not None and found.interval is not None  # noqa: PT018
+        assert null is not None and null.p is not None  # noqa: PT018
+        values.append(found.value)
+        covered.append(found.interval.low <= 0.5 <= found.interval.high)
+        false.append(null.p < 0.05)
+    assert np.mean(values) == pytest.approx(0.5, abs=3 * np.std(values) / 20)
+    assert np.mean(covered) == pytest.approx(0.95, abs=0.035)
+    assert np.mean(false) == pytest.approx(0.05, abs=0.035)
+
+
+def test_a_difference_needs_raters_of_both_sides_and_two_clusters() -> None:
     assert mean_difference([1, 2], [1, 1], ["a", "b"], ["x", "y"]) is None
-    alone = mean_difference([1, 2, 5], [1, 1, -1], ["a", "b", "a"], ["x", "x", "x"])
-    assert alone is not None
-    assert (alone.value, alone.interval, alone.p) == (-3.5, None, None)
-    same = clustered([0.0, 0.0], 0.0, ["a", "b"], ["x", "y"])
-    assert same.p == 1.0
+    assert mean_difference([], [], [], []) is None
+    # Each rater heard one side, so that the difference may be that of the raters.
+    assert mean_difference([5, 1], [1, -1], ["a", "b"], ["s", "t"]) is None
+    one_song = mean_difference([2, 5, 1, 3], [1, -1, 1, -1], ["a", "a", "b", "b"], ["x"] * 4)
+    assert one_song == Estimate(-2.5, None, None)
+    one_rater = mean_difference([1, 2, 5, 4], [1, 1, -1, 1], ["a", "b", "a", "b"], ["x", "y", "y", "x"])
+    assert one_rater == Estimate(-4.0, None, None)
+    # One rating against twenty.
+    single = mean_difference([5, *[1, 2] * 10], [1, *[-1] * 20], [0, *np.arange(20) % 4], np.arange(21))
+    assert single is not None
+    assert (single.interval, single.p) == (None, None)
+
+
+def test_where_every_cluster_gives_the_same_difference_the_signs_are_tested() -> None:
+    raters, songs = np.arange(40) % 5, np.arange(40) // 4
+    side = np.repeat([1, -1], 20)
+    # Five raters are fewer than ten songs.
+    assert mean_difference(2 * side, side, raters, songs) == Estimate(4.0, None, 2 * 0.5**5)
+    # A tenth is no number of a float: what is left of equal numbers after rounding is no variance.
+    mild = np.array([0.1, 0.7, 1.3, 2.9, 3.1])[raters]
+    again = mean_difference(mild + 0.1 * side, side, raters, songs)
+    assert again is not None
+    assert again.value == pytest.approx(0.2)
+    assert (again.interval, again.p) == (None, 2 * 0.5**5)
+    # Ratings differ, but not the differences within raters or within songs.
+    assert mean_difference(
+        [5, 3, 4, 2] * 2, [1, -1] * 4, list("aaaabbbb"), list("ssttsstt")
+    ) == Estimate(2.0, None, 0.5)  # fmt: skip
+    assert mean_difference(mild, side, raters, songs) == Estimate(0.0, None, 1.0)
+    assert clustered([0.0, 0.0], 0.0, ["a", "b"], ["x", "y"]) == Estimate(0.0, None, 1.0)
+
+
+def test_strengths_that_every_cluster_gives_have_the_sign_test_and_no_interval() -> None:
+    raters, songs = np.repeat(np.arange(4), 4), np.tile(np.arange(4), 4)
+    won = (raters != songs).astype(float)  # each rater, and each song, has three wins and one loss
+    found = bradley_terry(["a"] * 16, ["b"] * 16, won, raters, songs, reference="b")
+    assert not found.penalised
+    assert found.of["a"].value == pytest.approx(math.log(3))
+    assert (found.of["a"].interval, found.of["a"].p) == (None, 2 * 0.5**4)
 
 
 def test_dominance_counts_pairs() -> None:

@@ -60,7 +60,7 @@ TESTS: Mapping[str, Procedure] = {
     ),
     "groups-clustered": Procedure(
         "Top against bottom, difference of means", "ours",
-        "Ratings less their rater's mean; variance clustered by raters and by songs.",
+        "Means within raters: a regression with an effect of each rater; variance clustered by raters and by songs.",
     ),
     "systems-mann-whitney": Procedure(
         "Reference against others, Mann-Whitney U", "paper",
@@ -75,7 +75,7 @@ TESTS: Mapping[str, Procedure] = {
     ),
     "systems-clustered": Procedure(
         "Reference against others, difference of means", "ours",
-        "Ratings less their rater's mean; variance clustered by raters and by songs.",
+        "Means within raters: a regression with an effect of each rater; variance clustered by raters and by songs.",
     ),
     "friedman": Procedure("All systems, Friedman", "ours", "Medians of the clips, ranked within each vocal."),
     "post-hoc": Procedure(
@@ -201,9 +201,7 @@ def findings(
         return _corrected(_preferences(data, table))
     rated = ratings(table)
     asked = [name for name in questions if name in rated]
-    centred = rated.copy()
-    centred[asked] -= rated.groupby("rater")[asked].transform("mean")
-    view = _View(clips(rated), centred, asked, effects)
+    view = _View(clips(rated), rated, asked, effects)
     others = [name for name in data.systems if name != reference]
     found: list[Finding] = []
     if data.task == "generation":
@@ -224,7 +222,7 @@ class _View:
     """The clips and ratings of a study, as the tests need them."""
 
     clips: pd.DataFrame
-    centred: pd.DataFrame
+    ratings: pd.DataFrame
     questions: list[str]
     effects: bool
     _clips: dict[Any, pd.DataFrame] = attrs.field(init=False)
@@ -234,7 +232,7 @@ class _View:
 
     def __attrs_post_init__(self) -> None:
         self._clips = dict(list(self.clips.groupby(["system", "group"], sort=False)))
-        self._rows = dict(list(self.centred.groupby(["system", "group"], sort=False)))
+        self._rows = dict(list(self.ratings.groupby(["system", "group"], sort=False)))
         means = self.clips.groupby(["vocal", "system"], sort=False)[self.questions].mean().unstack("system")
         self._blocks = {question: means[question] for question in self.questions}
 

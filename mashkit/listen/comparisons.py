@@ -1,8 +1,8 @@
 """Tests and effect sizes for two systems, and for all at once: the paper's, and tests for dependent ratings (ours).
 
 The paper's tests take each clip's median as an observation of its own. Ratings of one rater are alike, though, and so
-are ratings of one song. :func:`clustered` takes both into account; :func:`mashkit.bench.statistics.signed_rank` and
-:func:`friedman` compare within a vocal.
+are ratings of one song. :func:`clustered` takes both into account, and :func:`mean_difference` compares within a rater;
+:func:`mashkit.bench.statistics.signed_rank` and :func:`friedman` compare within a vocal.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from mashkit.bench.statistics import EFFECT, LEVEL, Interval, Values, interval, pair_ratio, ratio, value_of
+from mashkit.bench.statistics import EFFECT, LEVEL, ROUNDING, Interval, Values, interval, pair_ratio, ratio, value_of
 
 
 @attrs.frozen
 class Estimate:
     """A number, the ends of its interval, and how often it would be as far from zero by chance.
 
-    ``interval`` and ``p`` are None where the data are too few.
+    ``interval`` and ``p`` are None where the data are too few. ``interval`` alone is None where every cluster gives the
+    same value (:func:`clustered`), because nothing then says how far chance would move it.
     """
 
     value: float
@@ -155,6 +156,14 @@ def clustered(influence: npt.ArrayLike, value: float, raters: Sequence[Any], son
     distribution is t with one degree less than the smaller number of clusters (section 2.3 there). Where chance makes
     the sum negative, the larger of the first two is taken (ours).
 
+    Where both of these are 0, each rater alone, and each song alone, gives the same value. There is no interval then,
+    because an interval without length would say that the value is certain. The test is the sign test (Dixon and Mood,
+    "The statistical sign test", Journal of the American Statistical Association 41(236), 1946) of the kind of cluster
+    of which there are fewer: if the truth were 0, each of its G clusters would be on either side with a chance of one
+    half, so that all are on one side with a chance of 2^(1−G). Signs of whole clusters may be tested so because the
+    answers within a cluster may depend on each other in any way (Canay, Romano and Shaikh, "Randomization tests under
+    an approximate symmetry assumption", Econometrica 85(3), 2017).
+
     Parameters
     ----------
     influence : array_like
@@ -163,6 +172,11 @@ def clustered(influence: npt.ArrayLike, value: float, raters: Sequence[Any], son
         The estimate.
     raters, songs : sequence
         The clusters of each rating.
+
+    Returns
+    -------
+    Estimate
+        Without interval and p with one rater, or one song.
     """
     from scipy import stats
 
@@ -171,7 +185,8 @@ def clustered(influence: npt.ArrayLike, value: float, raters: Sequence[Any], son
         return Estimate(value, None, None)
     variance, degrees = found
     if variance <= 0:
-        return Estimate(value, Interval(value, value), 1.0 if value == 0 else None)
+        is_zero = abs(value) <= ROUNDING * float(np.abs(influence).sum())
+        return Estimate(value, None, 1.0 if value == 0 or is_zero else 2.0**-degrees)
     error = math.sqrt(variance)
     reach = float(stats.t.ppf((1 + LEVEL) / 2, degrees)) * error
     p = 2 * float(stats.t.sf(abs(value) / error, degrees))
@@ -188,24 +203,36 @@ def variance_of(influence: npt.ArrayLike, raters: Sequence[Any], songs: Sequence
         return None
     variances = [_cluster_variance(errors, of) for of in (rater_of, song_of, rater_of * len(by_song) + song_of)]
     both = variances[0] + variances[1] - variances[2]
-    return both if both > 0 else max(variances[:2]), fewest - 1
+    return both if both > ROUNDING * variances[2] else max(variances[:2]), fewest - 1
 
 
 def _cluster_variance(errors: Values, clusters: npt.NDArray[np.intp]) -> float:
     _, numbers = np.unique(clusters, return_inverse=True)
-    sums = np.bincount(numbers, weights=errors)
+    sums = _without_rounding(np.bincount(numbers, weights=errors).astype(np.float64), float(np.abs(errors).sum()))
     return float(len(sums) / (len(sums) - 1) * (sums**2).sum())
+
+
+def _without_rounding(values: Values, scale: float) -> Values:
+    """Return the values, with 0 for those that are rounding errors of numbers as large as ``scale``."""
+    return np.where(np.abs(values) > ROUNDING * scale, values, 0.0)
 
 
 def mean_difference(
     ratings: npt.ArrayLike, side: npt.ArrayLike, raters: Sequence[Any], songs: Sequence[Any]
 ) -> Estimate | None:
-    """Return the difference of the mean ratings of two sides, one − other, by :func:`clustered`.
+    """Return the difference of the mean ratings of two sides within raters, one − other, by :func:`clustered`.
+
+    It is the coefficient of the side in a linear regression with an effect of each rater, so that a mild rater does not
+    favour a side. Such a regression is that of the ratings less their rater's mean on the side less its rater's mean
+    (Frisch and Waugh, "Partial time regressions as compared with individual trends", Econometrica 1(4), 1933). The side
+    must be centred, too, because a rater's mean contains a part of the difference: with centred ratings alone, the
+    difference would be too near to 0. Who rated one side only tells nothing of the difference within a rater, and is
+    left out.
 
     Parameters
     ----------
     ratings : array_like
-        Shape (ratings,). Pass them less their rater's mean, so that a mild rater does not favour a system.
+        Shape (ratings,); those that are not finite (NaN) are left out.
     side : array_like
         1 for a rating of the one, −1 of the other, shape (ratings,).
     raters, songs : sequence
@@ -213,20 +240,27 @@ def mean_difference(
     Returns
     -------
     Estimate or None
-        None if a side is empty.
+        None if nobody rated both sides. Without interval and p if one rater did, or all that they rated is one song.
     """
     values, signs = np.asarray(ratings, np.float64), np.asarray(side)
     there = np.isfinite(values) & (signs != 0)
-    values, signs = values[there], signs[there]
-    if not (signs > 0).any() or not (signs < 0).any():
+    by_rater, by_song = np.asarray(raters)[there], np.asarray(songs)[there]
+    _, numbers = np.unique(by_rater, return_inverse=True)
+    of_rater = np.bincount(numbers)
+
+    def centred(given: Values) -> Values:
+        means = np.bincount(numbers, weights=given) / of_rater
+        return _without_rounding(given - means[numbers], float(np.abs(given).max(initial=0)))
+
+    sides, within = centred(np.sign(signs[there]) / 2), centred(values[there])  # halves, so that the two are 1 apart
+    both = sides != 0
+    if not both.any():
         return None
-    influence = np.empty(len(values))
-    means = []
-    for sign in (1, -1):
-        of = signs == sign
-        means.append(float(values[of].mean()))
-        influence[of] = sign * (values[of] - means[-1]) / of.sum()
-    return clustered(influence, means[0] - means[1], np.asarray(raters)[there], np.asarray(songs)[there])
+    sides, within = sides[both], within[both]
+    spread = float((sides**2).sum())
+    difference = float((sides * within).sum()) / spread
+    errors = _without_rounding(within - difference * sides, float(np.abs(within).max()))
+    return clustered(sides * errors / spread, difference, by_rater[both], by_song[both])
 
 
 # ------------------------------------------------------------------------------------------------------- effect sizes
@@ -258,7 +292,7 @@ def dominance(
     above, pairs = np.zeros((2, len(names), len(names)))
     np.add.at(above, (rows[:, None], columns[None]), np.sign(np.subtract.outer(first, second)))
     np.add.at(pairs, (rows[:, None], columns[None]), 1.0)
-    statistic = pair_ratio(above, pairs, EFFECT)
+    statistic = pair_ratio(above, pairs, EFFECT, 0.0)
     return Estimate(value_of(statistic, len(names)), interval(statistic, len(names)), None)
 
 
@@ -280,5 +314,5 @@ def paired_dominance(differences: npt.ArrayLike) -> Estimate | None:
     signs = np.sign(_finite(differences))
     if not len(signs):
         return None
-    statistic = ratio(signs, np.ones(len(signs)), EFFECT)
+    statistic = ratio(signs, np.ones(len(signs)), EFFECT, 0.0)
     return Estimate(value_of(statistic, len(signs)), interval(statistic, len(signs)), None)

@@ -29,7 +29,7 @@ PAPER_TABLE_2 = (
 )
 """Rows of the paper's Table 2: name in ``Results.subjects``, generation, retrieval."""
 
-_TOO_FEW = "Where there is no p, ratings of two raters and of two songs are needed, and they must differ."
+_TOO_FEW = "Where there is no p, fewer than two raters rated both, or all that they rated is one song."
 MISSING = {
     "groups-clustered": _TOO_FEW,
     "systems-clustered": _TOO_FEW,
@@ -192,6 +192,12 @@ def _estimates(test: str, found: Sequence[Finding]) -> Table:
             " Some systems always won or always lost, so that no finite log odds fit the answers best: all are "
             "estimated with Firth's penalty (Biometrika 80, 1993), which keeps them finite; their p and intervals "
             "are of the penalised likelihood ratio."
+        )
+    if any(one.difference and one.difference.interval is None and one.p is not None for one in found):
+        said += (
+            " Where there is a p and no interval, each rater alone, and each song alone, gives the same difference, so "
+            "that nothing says how far chance would move it; p is that of the sign test of the raters or of the songs, "
+            "whichever are fewer."
         )
     if any(one.p_holm is None for one in found):
         said += f" {MISSING[test]}"
