@@ -27,7 +27,7 @@ from typing import Any
 os.environ["OMP_NUM_THREADS"] = "1"  # before anything that counts processors is imported
 
 import numpy as np
-from script import RESULTS, run_script, write_results
+from script import RESULTS, rounded, run_script, write_results
 
 from mashkit.audio.files import AUDIO_SUFFIXES, load, resample, save
 from mashkit.catalog.protocols.multitrack import Multitrack
@@ -215,7 +215,7 @@ def main() -> None:
     if arguments.seconds is not None and not arguments.seconds >= SHORTEST_S:
         raise UsageError(f"--seconds is {arguments.seconds:g}", f"give {SHORTEST_S:g} or more, which has an excerpt")
     result = measured(arguments)
-    write_results(RESULTS / "duplicates.json", result, page(result))
+    write_results(RESULTS / "duplicates.json", rounded(result, 5), page(result))
     print(page(result))
 
 

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from script import RESULTS, existing_folder, refuse_fewer, run_script, write_results
+from script import RESULTS, existing_folder, refuse_fewer, rounded, run_script, write_results
 
 from mashkit.bench.pieces import RENDERED
 from mashkit.bench.separators import (
@@ -171,7 +171,7 @@ def main() -> None:
     text = markdown(told)
     print(text)
     if arguments.write:
-        write_results(path, told, text, indent=1)
+        write_results(path, rounded(told, 5), text, indent=1)
 
 
 def summary(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:

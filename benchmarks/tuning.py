@@ -21,7 +21,7 @@ from typing import Any
 import attrs
 import librosa
 import numpy as np
-from script import RESULTS, run_script, write_results
+from script import RESULTS, rounded, run_script, write_results
 
 from mashkit.audio.files import load, resample
 from mashkit.builtin.paper import PaperGenerator
@@ -230,7 +230,7 @@ def main() -> None:
     text = text_of(told)
     print(text)
     if arguments.write:
-        write_results(RESULTS / "tuning.json", told, text)
+        write_results(RESULTS / "tuning.json", rounded(told, 5), text)
 
 
 if __name__ == "__main__":

@@ -188,12 +188,70 @@ def test_weights_are_repeated_songs() -> None:
         times = row.astype(int)[one.songs]
         return Examples(np.repeat(one.scores, times), np.repeat(one.songs, times), SONGS)
 
-    for metric in (roc_auc, beaten_by, accuracy, calibration_error):
+    for metric in (accuracy, calibration_error):
         found = metric(positive, negative)(weights)
         by_hand = [value_of(metric(repeated(positive, row), repeated(negative, row)), SONGS) for row in weights]
         assert found == pytest.approx(by_hand, abs=1e-9, nan_ok=True)
+
+    def area(row: np.ndarray) -> float:
+        # Each copy of a song is a song: no pair is of two copies.
+        right = pairs = 0.0
+        for good, song in zip(positive.scores, positive.songs, strict=True):
+            for bad, other in zip(negative.scores, negative.songs, strict=True):
+                times = row[song] if song == other else row[song] * row[other]
+                right, pairs = right + times * (good > bad), pairs + times
+        return right / pairs
+
+    assert roc_auc(positive, negative)(weights) == pytest.approx([area(row) for row in weights], abs=1e-9)
+    assert beaten_by(positive, negative)(weights) == pytest.approx([1 - area(row) for row in weights], abs=1e-9)
     alone = by_cluster(mean_over(positive, positive.scores), SONGS)
     assert alone == pytest.approx([positive.scores[positive.songs == song].mean() for song in range(SONGS)])
+
+
+def test_the_value_of_a_song_is_its_pseudo_value() -> None:
+    random = np.random.default_rng(3)
+    positive, negative = (Examples(random.random(30), random.integers(SONGS, size=30), SONGS) for _ in range(2))
+    found = by_cluster(roc_auc(positive, negative), SONGS)
+    for song in range(SONGS):
+        good, bad = (one.scores[one.songs != song] for one in (positive, negative))
+        whole = roc_auc_of(positive.scores, negative.scores)
+        assert found[song] == pytest.approx(SONGS * whole - (SONGS - 1) * roc_auc_of(good, bad))
+
+
+def test_scorers_that_are_alike_seldom_differ_in_an_area() -> None:
+    random = np.random.default_rng(4)
+    found = 0
+    for _ in range(200):
+        alike = []
+        for _ in range(2):
+            levels, songs = random.normal(size=9), np.repeat(np.arange(9), 2)
+            good, bad = (Examples(levels[songs] + gap + random.normal(size=18), songs, 9) for gap in (1.0, 0.0))
+            alike.append(by_cluster(roc_auc(good, bad), 9))
+        found += (signed_rank(differences(*alike)) or 0.0) < 0.05
+    assert found / 200 <= 0.08  # one odd song was the vote of all, .25, with the pairs of each song with all
+
+
+def of_levels(songs: int, gap: float) -> tuple[Examples, Examples]:
+    """Return a positive and a negative for each song; songs differ by more than the two of a song do."""
+    base = 10.0 * np.arange(songs)
+    return Examples(base + gap, np.arange(songs), songs), Examples(base, np.arange(songs), songs)
+
+
+def test_an_area_between_songs_is_drawn_around_its_value() -> None:
+    area = roc_auc(*of_levels(24, 1.0))
+    assert value_of(area, 24) == pytest.approx(0.5 + 1 / 48)
+    # A song that is drawn twice has no pairs with itself: they would be right, and the mean .53.
+    assert area(resampled(24)).mean() == pytest.approx(value_of(area, 24), abs=0.002)
+
+
+def test_tests_of_areas_are_of_the_difference_that_is_shown() -> None:
+    good, bad = Examples(np.ones(10), np.arange(10), 10), Examples(np.zeros(10), np.arange(10), 10)
+    perfect, levels = roc_auc(good, bad), roc_auc(*of_levels(10, 1.0))
+    test = paired(perfect, levels, 10)
+    assert test is not None
+    assert test.difference == pytest.approx(0.45)
+    assert (test.differing, test.effect) == (10, 1.0)  # none, if both were judged by each song alone
+    assert test.p_signed_rank == pytest.approx(2**-9)
 
 
 def test_intervals_are_scipys_of_the_same_level() -> None:
@@ -213,6 +271,20 @@ def test_intervals_are_scipys_of_the_same_level() -> None:
 def clustered(random: np.random.Generator, songs: int, each: int, effect: float) -> np.ndarray:
     """Return values whose spread is mostly between songs, shape (songs, each)."""
     return effect + random.normal(size=(songs, 1)) + 0.5 * random.normal(size=(songs, each))
+
+
+@pytest.mark.parametrize("songs", [2, 3, 5])
+def test_intervals_of_few_songs_cover_the_truth(songs: int) -> None:
+    random = np.random.default_rng(4)
+    covered, found = 0, [ratio(random.normal(size=songs), np.ones(songs)) for _ in range(200)]
+    for statistic in found:
+        ends = interval(statistic, songs, resamples=200)
+        assert ends is not None
+        covered += ends.low <= 0 <= ends.high
+    assert covered / 200 >= 0.91  # .50, .75 and .91 when no interval went beyond the songs
+    share = interval(ratio([0.2, 0.9], [1, 1], SHARE), 2)
+    assert share is not None
+    assert (share.low, share.high) == SHARE
 
 
 @pytest.mark.whole
@@ -289,8 +361,10 @@ def test_intervals_of_shares_cover_the_truth_near_the_end(songs: int, share: flo
 
 
 def test_songs_that_agree_have_an_exact_interval() -> None:
-    def told(value: float, songs: int, within: tuple[float, float] | None = SHARE) -> tuple[float, float]:
-        found = interval(ratio(np.full(songs, value), np.ones(songs), within), songs, resamples=50)
+    def told(
+        value: float, songs: int, within: tuple[float, float] | None = SHARE, tie: float | None = 0.5
+    ) -> tuple[float, float]:
+        found = interval(ratio(np.full(songs, value), np.ones(songs), within, tie), songs, resamples=50)
         assert found is not None
         return found.low, found.high
 
@@ -303,6 +377,8 @@ def test_songs_that_agree_have_an_exact_interval() -> None:
         # Without ends nothing is known, and who never decides is no sample of those who do.
         assert told(1.0, songs, None) == (1.0, 1.0)
         assert told(0.5, songs) == (0.5, 0.5)
+        # Half may also be a value like any other, as 3 is of opinions from 1 to 5.
+        assert told(0.5, songs, tie=None) == pytest.approx((0.5 * exact.low, 1 - 0.5 * exact.low), rel=1e-9)
     # Every metric of scores passes its ends on.
     good, bad = Examples(np.ones(9), np.arange(9), 9), Examples(np.zeros(9), np.arange(9), 9)
     low = 0.025 ** (1 / 9)

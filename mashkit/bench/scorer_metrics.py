@@ -82,9 +82,14 @@ class Examples:
 
 
 # ------------------------------------------------------------------------------------------------------------ ranks
-def mean_over(examples: Examples, values: npt.ArrayLike, within: tuple[float, float] = SHARE) -> Statistic:
-    """Return the mean of one value an example; each lies within these numbers."""
-    return ratio(examples.sums(values), examples.sums(np.ones(len(examples.songs))), within)
+def mean_over(
+    examples: Examples, values: npt.ArrayLike, within: tuple[float, float] = SHARE, tie: float | None = None
+) -> Statistic:
+    """Return the mean of one value an example; each lies within these numbers, and ``tie`` is one that decides nothing.
+
+    See :class:`mashkit.bench.statistics.Statistic`.
+    """
+    return ratio(examples.sums(values), examples.sums(np.ones(len(examples.songs))), within, tie)
 
 
 def beaten_by(positive: Examples, others: Examples) -> Statistic:
@@ -104,7 +109,7 @@ def normalised_rank(draws: Iterable[tuple[Examples, Examples]]) -> Statistic:
         The two classes of each draw, one draw or more, all of the same songs.
     """
     sums = [_above(positive, unlabelled) for positive, unlabelled in draws]
-    return pair_ratio(sum(above for above, _ in sums), sum(pairs for _, pairs in sums), SHARE)
+    return pair_ratio(sum(above for above, _ in sums), sum(pairs for _, pairs in sums), SHARE, 0.5)
 
 
 def _above(positive: Examples, others: Examples) -> tuple[Values, Values]:
@@ -153,8 +158,9 @@ def accuracy(positive: Examples, negative: Examples) -> Statistic:
 
     With classes of equal size, as in the paper, it is the share of examples that are classified correctly.
     """
-    good = mean_over(positive, positive.scores >= THRESHOLD)
-    bad = mean_over(negative, negative.scores < THRESHOLD)
+    # What answers the same to all is right in all of one class and in none of the other: half, and nothing decided.
+    good = mean_over(positive, positive.scores >= THRESHOLD, tie=0.5)
+    bad = mean_over(negative, negative.scores < THRESHOLD, tie=0.5)
     return combined(lambda *shares: sum(shares) / 2, good, bad)
 
 
@@ -191,4 +197,4 @@ def preferred(originals: Examples, twins: Sequence[float] | Values) -> Statistic
     """Return the share of twins in which the original scores higher, ties half; 0.5 is chance."""
     others = np.asarray(twins, np.float64)
     tied = np.isclose(originals.scores, others, rtol=ROUNDING, atol=0)
-    return mean_over(originals, np.where(tied, 0.5, originals.scores > others))
+    return mean_over(originals, np.where(tied, 0.5, originals.scores > others), tie=0.5)

@@ -730,7 +730,10 @@ def _within_vocals(parts: Mapping[str, Sequence[Row]], songs: Sequence[str]) -> 
     scores = [(_scores(one[POSITIVE]), _scores(one[NEGATIVE])) for one in whole]
     # A vocal is an example; its scores are not used beyond the measure.
     examples = _examples([one[POSITIVE][0] for one in whole], songs)
-    return {name: mean_over(examples, [measure(good, bad) for good, bad in scores]) for name, measure in WITHIN.items()}
+    return {
+        name: mean_over(examples, [measure(good, bad) for good, bad in scores], tie=0.5)
+        for name, measure in WITHIN.items()
+    }
 
 
 def _by_draw(draws: Iterable[Mapping[str, Sequence[Row]]], songs: Sequence[str]) -> list[tuple[Examples, Examples]]:

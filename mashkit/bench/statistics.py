@@ -6,8 +6,8 @@ no observation of it: it is neither drawn nor counted.
 
 Conventions: a statistic is a function of the clusters' weights, shape (draws, clusters), and gives one value a draw,
 shape (draws,). With weights of one each the statistic is that of the sample itself, with whole-number weights that of a
-bootstrap sample, and with a single 1 that of the cluster alone. The value of a draw is NaN if the draw has no example
-of a class. A statistic also has a list of the clusters with data (:attr:`Statistic.carrying`). The functions take
+bootstrap sample. The value of a draw is NaN if the draw has no example of a class. A statistic also has a list of the
+clusters with data (:attr:`Statistic.carrying`), and a value of each cluster (:func:`by_cluster`). The functions take
 arrays and import nothing else of the benchmark.
 
 Examples
@@ -54,6 +54,9 @@ SIGNIFICANT = 0.05
 """Largest p-value, after Holm's correction, of a difference that is said to be beyond chance."""
 ROUNDING = 2.0**-40
 """Relative size, about 10⁻¹², of differences that are taken for rounding errors of floats."""
+FEW = 6
+"""Fewest clusters whose interval is of bootstrap quantiles alone. With fewer, no draw lies outside the smallest and the
+largest cluster, and such intervals cover the truth in 50, 75, 88 and 91 % of samples of 2, 3, 4 and 5 (simulated)."""
 EXACT_UP_TO = 200
 """Most differences of which :func:`signed_rank` counts all assignments of signs, which takes 30 ms (ours)."""
 
@@ -70,11 +73,17 @@ class Statistic:
         Which clusters have data for it. The weights of the others change no value.
     within : (float, float), optional
         Between which numbers every value lies, as a share lies between 0 and 1; None if that is not known.
+    tie : float, optional
+        The value of clusters that decide nothing, as 0.5 is of a preference; None if there is no such value.
+    each : array of float64, shape (clusters,), optional
+        A value of each cluster, for tests; NaN for one without data; None for that of its data alone.
     """
 
     of: Callable[[Values], Values]
     carrying: npt.NDArray[np.bool_]
     within: tuple[float, float] | None = None
+    tie: float | None = None
+    each: Values | None = None
 
     def __call__(self, weights: Values) -> Values:
         """Return the value of each draw."""
@@ -142,31 +151,57 @@ def differences(one: npt.ArrayLike, other: npt.ArrayLike) -> Values:
     return rounded
 
 
-def ratio(numerator: npt.ArrayLike, denominator: npt.ArrayLike, within: tuple[float, float] | None = None) -> Statistic:
+def ratio(
+    numerator: npt.ArrayLike,
+    denominator: npt.ArrayLike,
+    within: tuple[float, float] | None = None,
+    tie: float | None = None,
+) -> Statistic:
     """Return the statistic Σ w·numerator / Σ w·denominator of sums by cluster, each of shape (clusters,).
 
     With numbers of observations below, it is the mean over all observations of the clusters drawn. ``within`` tells
-    between which numbers each observation lies: :data:`SHARE` for shares.
+    between which numbers each observation lies: :data:`SHARE` for shares. ``tie`` is that of :class:`Statistic`.
     """
     above, below = np.asarray(numerator, np.float64), np.asarray(denominator, np.float64)
-    return Statistic(lambda weights: _divide(weights @ above, weights @ below), (above != 0) | (below != 0), within)
+    carrying = (above != 0) | (below != 0)
+    return Statistic(lambda weights: _divide(weights @ above, weights @ below), carrying, within, tie)
 
 
 def pair_ratio(
-    numerator: npt.ArrayLike, denominator: npt.ArrayLike, within: tuple[float, float] | None = None
+    numerator: npt.ArrayLike,
+    denominator: npt.ArrayLike,
+    within: tuple[float, float] | None = None,
+    tie: float | None = None,
 ) -> Statistic:
-    """Return the statistic Σ w_i·w_j·numerator / Σ w_i·w_j·denominator of sums by pair of clusters.
+    """Return the statistic Σ w_i·w_j·numerator / Σ w_i·w_j·denominator of sums by pair of clusters; w_i for i = j.
 
     It is for metrics that compare pairs of observations, such as the area under a ROC curve; both sums have shape
-    (clusters, clusters). ``within`` is that of :func:`ratio`.
+    (clusters, clusters). ``within`` and ``tie`` are those of :func:`ratio`. A cluster that is drawn twice is two
+    clusters, each with its own pairs, and their pairs with each other are left out. They would be pairs within one
+    song, which are more alike than others, and a bootstrap sample would have twice as many of them as the sample.
+
+    The value of a cluster is its pseudo-value n·all − (n − 1)·without it (Miller, "The jackknife – a review",
+    Biometrika 61(1), 1974). That of its own pairs alone is another quantity than the ratio, and those of all pairs with
+    it have the other clusters in common: a test would take one odd cluster for the vote of all. Simulated with two
+    equal scorers, songs of 2 × 2 examples and level .05, signed-rank tests of pseudo-values find a difference in 2 to 5
+    % of samples of 9 and of 17 songs, of all pairs with a song in 21 to 31 %.
     """
     above, below = np.asarray(numerator, np.float64), np.asarray(denominator, np.float64)
 
+    def drawn(weights: Values, sums: Values) -> Values:
+        own = np.diag(sums)
+        every: Values = np.einsum("dc,dc->d", weights @ sums, weights) - weights**2 @ own + weights @ own
+        return every
+
     def statistic(weights: Values) -> Values:
-        return _divide(*(np.einsum("dc,dc->d", weights @ sums, weights) for sums in (above, below)))
+        return _divide(drawn(weights, above), drawn(weights, below))
 
     pairs = (above != 0) | (below != 0)
-    return Statistic(statistic, pairs.any(axis=0) | pairs.any(axis=1), within)
+    carrying = pairs.any(axis=0) | pairs.any(axis=1)
+    count = int(carrying.sum())
+    whole, without = statistic(np.ones((1, len(above)))), statistic(carrying - np.eye(len(above)))
+    each = np.where(carrying, count * whole - (count - 1) * without if count > 1 else whole, np.nan)
+    return Statistic(statistic, carrying, within, tie, each)
 
 
 def median(values: npt.ArrayLike) -> Statistic:
@@ -187,7 +222,8 @@ def median(values: npt.ArrayLike) -> Statistic:
 def combined(function: Callable[..., Values], *statistics: Statistic) -> Statistic:
     """Return a function of the values of statistics of the same clusters; it rises or falls steadily with each value.
 
-    It has data of each cluster that one of them has data of. It lies within its values at the statistics' own ends.
+    It has data of each cluster that one of them has data of. It lies within its values at the statistics' own ends, and
+    has a tie if each of them has one.
 
     Examples
     --------
@@ -201,7 +237,10 @@ def combined(function: Callable[..., Values], *statistics: Statistic) -> Statist
     if len(known) == len(statistics):
         corners = [float(function(*map(np.array, ends))) for ends in itertools.product(*known)]
         within = min(corners), max(corners)
-    return Statistic(lambda weights: function(*(one(weights) for one in statistics)), carrying, within)
+    ties = [one.tie for one in statistics if one.tie is not None]
+    tie = float(function(*map(np.array, ties))) if len(ties) == len(statistics) else None
+    each = function(*(by_cluster(one, len(carrying)) for one in statistics))
+    return Statistic(lambda weights: function(*(one(weights) for one in statistics)), carrying, within, tie, each)
 
 
 def _divide(above: Values, below: Values) -> Values:
@@ -215,8 +254,11 @@ def value_of(statistic: Statistic, clusters: int) -> float:
 
 
 def by_cluster(statistic: Statistic, clusters: int) -> Values:
-    """Return the statistic of each cluster alone, shape (clusters,); NaN for clusters in which it is undefined."""
-    return statistic(np.eye(clusters))
+    """Return the value of each cluster, shape (clusters,); NaN for clusters in which it is undefined.
+
+    It is the statistic of the cluster's data alone; of a :func:`pair_ratio`, its pseudo-value.
+    """
+    return statistic(np.eye(clusters)) if statistic.each is None else statistic.each
 
 
 # ------------------------------------------------------------------------------------------------------- intervals
@@ -261,6 +303,9 @@ def interval(statistic: Statistic, clusters: int, *, resamples: int = RESAMPLES,
     Pearson, Biometrika 26(4), 1934). 9 songs that are all right give 66 to 100 %; 24 songs give 86 to 100 %. If all
     clusters are ties, the interval keeps length 0.
 
+    With fewer than :data:`FEW` clusters, the interval reaches at least as far as Student's: mean ∓ t_{n−1}·√(n/(n−1))
+    standard deviations of the draws, which ends where the statistic's own limits are.
+
     Simulated with shares of .5 to .98, and with 1, 2 or 5 pairs a song, such intervals cover the truth in 90 to 100 %
     of samples of 9 songs, 89 to 100 % of 17, 90 to 100 % of 24 and 88 to 100 % of 39. Without the exact end it was 18,
     30, 39 and 55 % at worst.
@@ -272,24 +317,36 @@ def interval(statistic: Statistic, clusters: int, *, resamples: int = RESAMPLES,
     True
     """
     drawn, count = _drawn(statistic, clusters, resamples=resamples, seed=seed)
-    return _ends(drawn, count, statistic.within)
+    return _ends(drawn, count, statistic.within, statistic.tie)
 
 
-def _ends(drawn: Values, clusters: int, within: tuple[float, float] | None) -> Interval | None:
+def _ends(drawn: Values, clusters: int, within: tuple[float, float] | None, tie: float | None) -> Interval | None:
     """Return the interval of values drawn from so many clusters, as :func:`interval` does; None without values."""
     if len(drawn) == 0:
         return None
     low, high = map(float, np.quantile(drawn, tails(clusters)))
-    if within is not None and _agree(low, high, within):
+    if within is not None and _agree(low, high, within, tie):
         other = 1 - ((1 - LEVEL) / 2) ** (1 / clusters)
-        low, high = low + other * (within[0] - low), high + other * (within[1] - high)
+        return Interval(low + other * (within[0] - low), high + other * (within[1] - high))
+    if clusters < FEW:
+        from scipy import stats
+
+        reach = float(stats.t.ppf((1 + LEVEL) / 2, clusters - 1)) * _standard_error(drawn, clusters)
+        least, most = within or (-math.inf, math.inf)
+        low = max(min(low, float(drawn.mean()) - reach), least)
+        high = min(max(high, float(drawn.mean()) + reach), most)
     return Interval(low, high)
 
 
-def _agree(low: float, high: float, within: tuple[float, float]) -> bool:
-    """Return whether two ends of draws are the same, and no tie in the middle of the range."""
+def _standard_error(drawn: Values, clusters: int) -> float:
+    """Return the standard error of a statistic; a bootstrap sample of n clusters varies less than n new clusters."""
+    return math.sqrt(clusters / (clusters - 1)) * float(drawn.std())
+
+
+def _agree(low: float, high: float, within: tuple[float, float], tie: float | None) -> bool:
+    """Return whether two ends of draws are the same, and no tie."""
     length = ROUNDING * (within[1] - within[0])
-    return high - low <= length and abs(low + high - sum(within)) > length
+    return high - low <= length and (tie is None or abs(low - tie) > length)
 
 
 def _drawn(statistic: Statistic, clusters: int, *, resamples: int, seed: int) -> tuple[Values, int]:
@@ -317,16 +374,20 @@ def paired(
         return None
     between = combined(differences, one, other)
     drawn, count = _drawn(between, clusters, resamples=resamples, seed=seed)
-    found = _ends(drawn, count, between.within)
+    found = _ends(drawn, count, between.within, 0.0)
     p_bootstrap = None
     if found is not None:
         # One is added on both sides, because a finite number of draws cannot show a probability of zero.
-        fewer = float(min(np.sum(drawn <= 0), np.sum(drawn >= 0))) + 1
-        p_bootstrap = _two_sided(min(0.5, fewer / (len(drawn) + 1)), count)
-        if between.within is not None and _agree(float(drawn.min()), float(drawn.max()), between.within):
+        beyond = int(min(np.sum(drawn <= 0), np.sum(drawn >= 0)))
+        p_bootstrap = _two_sided(min(0.5, (beyond + 1) / (len(drawn) + 1)), count)
+        if count < FEW and (error := _standard_error(drawn, count)) > 0:
+            # The wider of two intervals has the larger of two p-values. Without draws beyond zero there is but one.
+            of_t = _p_of_t(abs(float(drawn.mean())) / error, count)
+            p_bootstrap = max(p_bootstrap, of_t) if beyond else of_t
+        if between.within is not None and _agree(float(drawn.min()), float(drawn.max()), between.within, 0.0):
             # The level at which the exact interval reaches zero.
-            beyond = abs(between.within[0 if difference > 0 else 1])
-            p_bootstrap = min(1.0, 2 * (beyond / (beyond + abs(difference))) ** count)
+            reach = abs(between.within[0 if difference > 0 else 1])
+            p_bootstrap = min(1.0, 2 * (reach / (reach + abs(difference))) ** count)
     single = by_cluster(between, clusters)
     single = single[np.isfinite(single)]
     return PairedTest(
@@ -338,11 +399,20 @@ def paired(
 
 
 def _two_sided(tail: float, clusters: int) -> float:
-    """Return the p-value of a tail of the bootstrap distribution; < 0.05 if the 95 % interval excludes zero."""
+    """Return the p-value of a tail of the bootstrap distribution: the quantiles of :func:`tails` give 0.05.
+
+    A finite number of draws has steps, so an interval that ends close to zero may have a p-value of the other side of
+    0.05.
+    """
     from scipy import stats
 
-    reach = -float(stats.norm.ppf(tail)) / math.sqrt(clusters / (clusters - 1))
-    return 2 * float(stats.t.sf(reach, clusters - 1))
+    return _p_of_t(-float(stats.norm.ppf(tail)) / math.sqrt(clusters / (clusters - 1)), clusters)
+
+
+def _p_of_t(t: float, clusters: int) -> float:
+    from scipy import stats
+
+    return 2 * float(stats.t.sf(t, clusters - 1))
 
 
 def signed_rank(differences: npt.ArrayLike) -> float | None:
@@ -431,10 +501,10 @@ def _effect_interval(differences: Values, *, resamples: int, seed: int) -> Inter
         return None
     times = resampled(count, resamples=resamples, seed=seed).astype(np.intp)
     drawn = np.repeat(np.tile(differences, resamples), times.ravel()).reshape(resamples, count)
-    low, high = map(float, np.quantile(_rank_biserial(drawn), tails(count)))
-    if _agree(low, high, EFFECT):
-        return _ends(np.array([low]), int(np.count_nonzero(differences)), EFFECT)
-    return Interval(low, high)
+    effects = _rank_biserial(drawn)
+    if _agree(float(effects.min()), float(effects.max()), EFFECT, 0.0):
+        count = int(np.count_nonzero(differences))
+    return _ends(effects, count, EFFECT, 0.0)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -164,7 +164,7 @@ def accuracies(margins: Mapping[str, Values], songs: Songs, seed: int = 0) -> di
         def of_songs(weights: Values) -> Values:
             return of_pairs(np.where(one == other, weights[:, one], weights[:, one] * weights[:, other]))
 
-        return Statistic(of_songs, np.ones(count, np.bool_), SHARE)
+        return Statistic(of_songs, np.ones(count, np.bool_), SHARE, 0.5)
 
     found: dict[str, dict[str, Any]] = {}
     for name in margins:
