@@ -162,11 +162,12 @@ def fifth_apart(distance: float) -> bool:
 
 
 def whole_semitones(distance: float) -> int:
-    """Return a distance of keys without its sign and without its cents: to the nearest semitone, 0–6.
+    """Return a distance of keys without its sign and without its cents: to the nearest semitone, halves up, 0–6.
 
-    Limits such as ``max_shift`` count these semitones (docs/paper.md, row 10): a stem at 3.3 semitones is 3 away.
+    Limits such as ``max_shift`` count these semitones (docs/paper.md, row 10): a stem at 3.3 semitones is 3 away. Two
+    songs are as far apart whichever of them gives the vocal.
     """
-    return abs(math.floor(distance + 0.5))
+    return math.floor(abs(distance) + 0.5)
 
 
 @attrs.frozen(kw_only=True)

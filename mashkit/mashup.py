@@ -189,8 +189,8 @@ class Mashup:
     def tuning(self, role: Role = Role.VOCAL) -> float:
         """Return the tuning of ``role``'s clip, cents from A = 440 Hz; 0 if it is unknown.
 
-        The vocal is never shifted, so its tuning is the tuning of the mashup. The chroma of a rendered stem is centred
-        on it. The chroma of a clip's own stem is centred on that clip's tuning, and goes up by :meth:`transposition`.
+        The chroma of a clip's own stem is centred on it, and goes up by :meth:`transposition`. The chroma of a rendered
+        stem is centred on :attr:`played_tuning`.
 
         Raises
         ------
@@ -199,19 +199,28 @@ class Mashup:
         """
         return self._clip(role).analysis.tuning or 0.0
 
+    @property
+    def played_tuning(self) -> float:
+        """The tuning of the vocal as it is played, cents from A = 440 Hz: its clip's, or that of a shifted vocal.
+
+        Generators shift the vocal by nothing or by whole semitones. An edited plan may shift it by 30 cents, say.
+        """
+        semitones = self.plan.layer(Role.VOCAL).semitones
+        return self.tuning() + 100 * (semitones - round(semitones))
+
     def transposition(self, role: Role) -> float:
-        """Return the semitones from a pitch class in the clip's tuning to the played one in the vocal's tuning.
+        """Return the semitones from a pitch class in the clip's tuning to the played one in :attr:`played_tuning`.
 
         A clip at −43 cents that is shifted by +2.43 semitones to a vocal at 0 cents is two semitones higher. The result
         is whole if the layer is in tune with the vocal (:func:`mashkit.features.tuning.settled`). If the tunings are
-        equal or unknown, it is the layer's shift.
+        equal or unknown, and the vocal's shift is whole, it is the layer's shift.
 
         Raises
         ------
         PlanError
             If the plan has no such layer.
         """
-        semitones, off = self.plan.layer(role).semitones, self.tuning(role) - self.tuning()
+        semitones, off = self.plan.layer(role).semitones, self.tuning(role) - self.played_tuning
         return settled(semitones + off / 100) if off else semitones
 
     def provenance(self) -> Sequence[Mapping[str, Any]]:
@@ -355,7 +364,7 @@ class Mashup:
         """Return the chroma of ``role``'s rendered stem on the vocal's beats, shape (12, beats)."""
         from mashkit.features.spectral import StemChroma  # imported here, because it imports scipy
 
-        return StemChroma.of(self.stems[role], tuning=self.tuning()).by_beat(self.grid())
+        return StemChroma.of(self.stems[role], tuning=self.played_tuning).by_beat(self.grid())
 
     def save(self, folder: Path | str) -> Path:
         """Write the mix, the stems and the record of their origin; see :func:`mashkit.rendering.output.write_mashup`.

@@ -129,7 +129,7 @@ def test_ranges_hold_what_a_test_of_every_clip_finds_where_songs_are_off_440(
             tenths = (10 * clip[1] + round(cents / 10)) - (10 * other[1] + round(others_cents / 10))
             tenths = (tenths + 60) % 120 - 60
             if condition is Condition.MATCHED:
-                key_fits = abs(math.floor(tenths / 10 + 0.5)) <= chosen["max_shift"]
+                key_fits = math.floor(abs(tenths) / 10 + 0.5) <= chosen["max_shift"]
                 key_fits = key_fits and (other[2] == clip[2] or not chosen["same_mode"])
             else:
                 key_fits = abs(tenths) >= 10 or chosen["mismatch"] == "literal"

@@ -429,6 +429,21 @@ def test_renderers_refuse_what_they_cannot_use(stretcher: CountingStretcher) -> 
         renderer.stretched("vocal")  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("sung", [0.0, 2.0, 0.5, -1.3])
+def test_layers_that_are_shifted_alike_stay_as_far_apart(stretcher: CountingStretcher, sung: float) -> None:
+    source = ClickSource({"a": 120.0, "b": 120.0})
+    layers = [
+        Layer(role=Role.VOCAL, clip_id="a", semitones=sung),
+        Layer(role=Role.HARMONIC, clip_id="b", semitones=sung - 2),
+    ]
+    plan = MashupPlan(condition="matched", layers=layers, duration_s=4.0, seed=0)
+    mashup = Renderer(source, stretcher).mashup(plan)
+    # Pitch classes are those of the vocal's tuning as it is played, so each transposition is whole.
+    assert mashup.transposition(Role.VOCAL) == round(sung)
+    assert mashup.transposition(Role.HARMONIC) == round(sung) - 2
+    assert mashup.played_tuning == pytest.approx(100 * (sung - round(sung)))
+
+
 def test_a_layer_that_a_mashup_has_not_is_named(stretcher: CountingStretcher) -> None:
     layers = [Layer(role=Role.VOCAL, clip_id="a")]
     plan = MashupPlan(condition="original", layers=layers, duration_s=4.0, seed=0)

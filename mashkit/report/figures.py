@@ -105,8 +105,8 @@ def _chroma(mashup: Mashup) -> dict[str, Any] | None:
         return None
     harmonic = mashup.plan.layer(Role.HARMONIC)
     # The clip's own sound is measured over the same beats, converted to the clip's times, so that the columns match.
-    # Pitch classes are centred on the vocal's tuning; before the shift, on the clip's own.
-    own, common = mashup.tuning(Role.HARMONIC), mashup.tuning()
+    # Pitch classes are centred on the vocal's tuning as it is played; before the shift, on the clip's own.
+    own, common = mashup.tuning(Role.HARMONIC), mashup.played_tuning
     panels = {
         "vocal": (Role.VOCAL, mashup.stems[Role.VOCAL], grid, common),
         "harmonic, before the shift": (Role.HARMONIC, mashup.source_stem(Role.HARMONIC), harmonic.to_clip(grid), own),

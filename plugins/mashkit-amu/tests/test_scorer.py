@@ -61,6 +61,14 @@ def half_a_beat(clip: Clip) -> float:
     return 30 / clip.analysis.tempo
 
 
+def test_shifting_all_layers_by_the_same_fraction_changes_no_score(source: SyntheticSource) -> None:
+    mashup = mashup_of(source, source.clips[0])
+    layers = [attrs.evolve(layer, semitones=layer.semitones + 0.5) for layer in mashup.plan.layers]
+    higher = mashup.renderer.mashup(attrs.evolve(mashup.plan, layers=layers))
+    before, after = (AmuScorer().score([one])[0] for one in (mashup, higher))
+    assert after.value == pytest.approx(before.value)
+
+
 # ------------------------------------------------------------------------------------------------- what is heard wrong
 @pytest.mark.parametrize("index", [0, 1, 2])
 @pytest.mark.parametrize("semitones", [-6, -2, -1, 1, 2])

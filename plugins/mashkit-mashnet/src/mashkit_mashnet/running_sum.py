@@ -37,7 +37,7 @@ class RunningSum:
         Parameters
         ----------
         boundaries : array of float64, shape (n,)
-            Seconds, in ascending order, repeats allowed. An interval inside one frame has that frame's value.
+            Seconds, in ascending order. An interval inside one frame has that frame's value; one of no length has 0.
         """
         places = np.clip(boundaries * self.rate + 0.5, 0, len(self.sums) - 1)
         lower = np.minimum(places.astype(np.int64), len(self.sums) - 2)
