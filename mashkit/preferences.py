@@ -18,7 +18,7 @@ from typing import Any
 
 import attrs
 
-from mashkit.arguments import named_text
+from mashkit.arguments import named_text, require_path
 from mashkit.atomicfile import write_text
 from mashkit.errors import MashkitError, PlanError, suggestion
 from mashkit.numbers import plain_number
@@ -150,16 +150,17 @@ def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and type(number) is float and math.isfinite(number)
 
 
-def read_preferences(path: Path) -> list[Preference]:
+def read_preferences(path: Path | str) -> list[Preference]:
     """Read a file of preferences; empty lines and a byte order mark are passed over.
 
     Raises
     ------
     UsageError
-        If the file cannot be read as text.
+        If the file cannot be read as text, or ``path`` is not a path.
     PreferenceError
         If it has no preference, or a line is invalid; the text has file, line and key.
     """
+    path = require_path("path", path)
     text = named_text(path, FIX, encoding="utf-8-sig")
     found: list[Preference] = []
     for number, line in enumerate(text.split("\n"), 1):
@@ -176,13 +177,16 @@ def read_preferences(path: Path) -> list[Preference]:
     return found
 
 
-def write_preferences(path: Path, preferences: Iterable[Preference]) -> None:
+def write_preferences(path: Path | str, preferences: Iterable[Preference]) -> None:
     """Write preferences, one a line.
 
     Raises
     ------
+    UsageError
+        If ``path`` is not a path.
     OutputError
         If the file cannot be written.
     """
+    path = require_path("path", path)
     lines = [json.dumps(one.to_dict(), ensure_ascii=True, allow_nan=False) for one in preferences]
     write_text(path, "".join(f"{line}\n" for line in lines))

@@ -36,6 +36,11 @@ _TAGS_LIE_WITHIN = 1 << 16
 _TEXT_BEGINS_WITHIN = 1 << 10
 """Number of bytes at the beginning of a file by which text that mashkit wrote is recognized."""
 _JSON_OR_PAGE = r"\{|\[|<!doctype html"
+OUR_PAGE = (
+    r'<!doctype html>\s*<html lang="en">\s*<head>\s*<meta charset="utf-8">\s*'
+    r"""<meta http-equiv="Content-Security-Policy" content="default-src 'none'"""
+)
+"""Regular expression for the beginning of the pages that mashkit writes: few other pages forbid all requests there."""
 LIST = ".mashkit-files.json"
 """File in an output folder with the list of files that mashkit wrote there, and their origin."""
 _LIST_FORMAT = 1
@@ -65,29 +70,72 @@ def require_replaceable(path: Path) -> None:
         raise OutputError(f"{path} exists already, and mashkit did not make it", "name another file with -o")
 
 
-def require_replaceable_text(path: Path, beginning: str = _JSON_OR_PAGE) -> None:
+def _as_set(names: Iterable[str]) -> frozenset[str]:
+    return frozenset(names)
+
+
+@attrs.frozen
+class Keys:
+    """The keys of the JSON that a command writes, by which its earlier output is recognized.
+
+    The JSON is one object, or one object a line.
+
+    Parameters
+    ----------
+    required : iterable of str
+        Keys that the object always has; with JSON lines, that of the first line.
+    optional : iterable of str
+        Keys that it may have. An object with any other key is another's.
+    """
+
+    required: frozenset[str] = attrs.field(converter=_as_set)
+    optional: frozenset[str] = attrs.field(default=(), converter=_as_set)
+
+    def are_of(self, path: Path) -> bool:
+        """Return whether the JSON in a file has these keys; raises OSError if the file cannot be read."""
+        with path.open("rb") as file:
+            line = file.readline()
+            data = _json_of(line) or _json_of(line + file.read())
+        return isinstance(data, dict) and self.required <= set(data) <= self.required | self.optional
+
+
+def _json_of(content: bytes) -> object:
+    """Return the data of JSON, or None if it is none: an object that is written on several lines has none on one."""
+    try:
+        return json.loads(content.decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        return None
+
+
+def require_replaceable_text(path: Path, expected: str | Keys = _JSON_OR_PAGE) -> None:
     """Raise OutputError if ``path`` holds something else than the text that mashkit writes, or is not a file.
 
     Parameters
     ----------
     path : Path
-    beginning : str
-        Regular expression for the beginning of what mashkit writes there, in any case; default: of JSON and of HTML.
+    expected : str or Keys
+        What mashkit writes there: its keys if it is JSON, else a regular expression for its beginning, in any case.
+        Default: any JSON or HTML.
     """
     require_no_other_kind(path)
     if not is_file(path):
         return
+    beginning = r"\{" if isinstance(expected, Keys) else expected
     try:
         with path.open("rb") as file:
             start = file.read(_TEXT_BEGINS_WITHIN).removeprefix(codecs.BOM_UTF8).lstrip()
+        known = b"\0" not in start and re.match(beginning.encode(), start, re.IGNORECASE) is not None
+        if known and isinstance(expected, Keys):
+            known = expected.are_of(path)
     except OSError as error:
         raise OutputError(f"cannot replace {path_text(path)}: {error.strerror}", "name another file with -o") from error
-    if start and (b"\0" in start or not re.match(beginning.encode(), start, re.IGNORECASE)):
-        holds = "no JSON and no page" if beginning == _JSON_OR_PAGE else "something else than it will"
-        raise OutputError(
-            f"{path_text(path)} exists already, and holds {holds}, so mashkit did not write it",
-            "name another file with -o",
+    if start and not known:
+        holds = (
+            "no JSON and no page, so mashkit did not write it"
+            if expected == _JSON_OR_PAGE
+            else "something else than it will, so this command of mashkit did not write it"
         )
+        raise OutputError(f"{path_text(path)} exists already, and holds {holds}", "name another file with -o")
 
 
 @attrs.frozen

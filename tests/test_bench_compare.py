@@ -343,7 +343,9 @@ def test_the_command_line_says_it_with_its_exit_status(
 
 
 # -------------------------------------------------------------------------------------------------------- leaderboard
-def test_a_leaderboard_ranks_all_comparable_entries_anew(result: dict[str, Any], tmp_path: Path) -> None:
+def test_a_leaderboard_ranks_all_comparable_entries_anew(
+    result: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     theirs = {**copy.deepcopy(result), "finished": "2026-02-01T00:00:00+00:00"}
     theirs["competitors"] = [
         competitor("acme <net>", 95.0, 1.0), competitor("amu", 91.0, 2.0), competitor("tiv", 70.0, 5.0, version="0.9"),
@@ -369,6 +371,12 @@ def test_a_leaderboard_ranks_all_comparable_entries_anew(result: dict[str, Any],
     command = ["bench", "leaderboard", str(tmp_path), "-o", str(tmp_path / "board.html")]
     assert main(command) == 3  # the notes are no result
     assert (tmp_path / "board.html").read_text() == text
+    capsys.readouterr()
+    assert main([*command, "--json"]) == 3
+    told = json.loads(capsys.readouterr().out)
+    assert told["page"] == str(tmp_path / "board.html")
+    assert [one["path"] for one in told["refused"]] == [str(tmp_path / "notes.json")]
+    assert told["refused"][0]["reason"] in refused.values()
     (tmp_path / "notes.json").unlink()
     assert main(command) == 0
     assert "notes.json" not in (tmp_path / "board.html").read_text()
@@ -399,4 +407,9 @@ def test_where_every_file_is_refused_there_is_no_board(tmp_path: Path, capsys: p
     assert [line.partition(".json")[0] for line in said.err.splitlines()] == [
         f"not shown: {tmp_path / name}" for name in ("cut", "notes")
     ]
+    assert main(["bench", "leaderboard", str(tmp_path), "-o", str(tmp_path / "b.html"), "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert told["page"] is None
+    assert [Path(one["path"]).name for one in told["refused"]] == ["cut.json", "notes.json"]
+    assert all(one["reason"] for one in told["refused"])
     assert not (tmp_path / "b.html").exists()

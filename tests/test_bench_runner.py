@@ -813,6 +813,9 @@ def test_run_and_report(
     captured = capsys.readouterr()
     told = json.loads(captured.out)
     assert told.pop("notes") == []
+    ((name, reason),) = (one.values() for one in told.pop("unavailable"))
+    assert f"unavailable: {name}: {reason}" in captured.err
+    assert all(one in captured.err.splitlines() for one in told.pop("judged_apart"))
     assert told["competitors"][0]["label"] == "acme-tape"
     assert "unavailable: acme-needy" in captured.err
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [

@@ -13,13 +13,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mashkit import pages
 from mashkit.atomicfile import replacing, write_text
 from mashkit.audio.files import load, save
 from mashkit.errors import OutputError
 from mashkit.products import (
     LIST,
     MARK,
+    OUR_PAGE,
     FileList,
+    Keys,
     OutputSet,
     folder_for,
     is_product,
@@ -316,6 +319,36 @@ def test_data_replace_data(content: bytes, tmp_path: Path) -> None:
     require_replaceable_text(tmp_path / "old")
     assert (tmp_path / "old").read_bytes() == content
     assert not (tmp_path / "new").exists()
+
+
+THEIRS = {"licence": "CC0-1.0", "title": "mine"}
+
+
+def test_json_replaces_only_json_of_the_same_keys(tmp_path: Path) -> None:
+    path, keys = tmp_path / "x.json", Keys(["b", "a"], ["more"])
+    for data in ({"a": 1, "b": [{"c": 1}]}, {"more": 0, "b": None, "a": 1}):
+        for text in (json.dumps(data), json.dumps(data, indent=2), f"{json.dumps(data)}\n{json.dumps(THEIRS)}\n"):
+            path.write_text(f"\ufeff{text}", encoding="utf-8")
+            require_replaceable_text(path, keys)
+    for data in (THEIRS, {"a": 1}, {"a": 1, "b": 2, "licence": "mine"}, [{"a": 1, "b": 2}], {}):
+        for indent in (None, 2):
+            path.write_text(json.dumps(data, indent=indent))
+            with pytest.raises(OutputError, match="holds something else than it will"):
+                require_replaceable_text(path, keys)
+    for text in ('{"a": 1, "b": 2', "{" * 100_000, '{"a": \xff'):  # cut off, too deep, no text
+        path.write_bytes(text.encode("latin-1"))
+        with pytest.raises(OutputError, match="this command of mashkit did not write it"):
+            require_replaceable_text(path, keys)
+
+
+def test_a_page_replaces_only_a_page_of_mashkit(tmp_path: Path) -> None:
+    path = tmp_path / "x.html"
+    path.write_text(pages.document("Some title", top="", main="", styles=[], sources="media-src data:"))
+    require_replaceable_text(path, OUR_PAGE)
+    for text in ('<!DOCTYPE html>\n<html lang="en"><head><title>My thesis</title>', json.dumps(THEIRS)):
+        path.write_text(text)
+        with pytest.raises(OutputError, match="holds something else than it will"):
+            require_replaceable_text(path, OUR_PAGE)
 
 
 def test_a_link_stays_and_its_target_is_replaced(tmp_path: Path) -> None:

@@ -25,11 +25,15 @@ from mashkit.bench.tasks import Cell, Literature, Pick, Table, load_task
 from mashkit.components.fence import plugin_code
 from mashkit.pages import MINUS, NONE, number, text
 from mashkit.pages.exports import one_line
-from mashkit.products import require_replaceable_text
+from mashkit.products import OUR_PAGE, require_replaceable_text
 
 LONG = 40
 """Number of characters above which a cell of text becomes wide."""
-_BEGINNINGS = {".json": r'\{\s*"format"', ".html": "<!doctype html", ".md": r"# .*\n\n(- |Suite `)"}
+LEADERBOARD = "Leaderboard"
+"""Title of the page of :func:`leaderboard`."""
+LEADERBOARD_BEGINS = rf"{OUR_PAGE}[\s\S]*<title>{LEADERBOARD}</title>"
+"""Regular expression for the beginning of the page of :func:`leaderboard`."""
+_BEGINNINGS = {".json": r'\{\s*"format":\s*\d+,\s*"suite"', ".html": OUR_PAGE, ".md": r"# .*\n\n(- |Suite `)"}
 """Suffix → how such a file of a result begins, as a regular expression."""
 
 
@@ -192,7 +196,7 @@ def leaderboard(boards: Sequence[tuple[Result, Sequence[Path]]], refused: Mappin
     sections.append(pages.section("ranking", "How the order comes about", f"<p>{text(boards[0][0].rules)}</p>"))
     facts = f"{len(boards)} boards; click a heading to sort by it. {NONE}: not measured or not provided."
     return pages.document(
-        "Leaderboard",
+        LEADERBOARD,
         top=f'<p class="facts">{text(facts)}</p>',
         main="\n".join(sections),
         styles=_styles(),

@@ -15,7 +15,7 @@ from typing import Any
 
 import attrs
 
-from mashkit.arguments import named_json
+from mashkit.arguments import named_json, require_path
 from mashkit.atomicfile import replacing
 from mashkit.bench.ranking import RULES, Metric
 from mashkit.bench.records import Entry, Machine, Row, SuiteRecord, counted, judged_alone
@@ -172,22 +172,25 @@ def rows_path(path: Path) -> Path:
     return path.with_name(f"{path.stem}{ROWS_SUFFIX}")
 
 
-def write_result(result: Result, path: Path) -> None:
+def write_result(result: Result, path: Path | str) -> None:
     """Write a result as ``path``, and its rows beside it.
 
     Parameters
     ----------
     result : Result
-    path : Path
+    path : Path or str
         Where the JSON goes.
 
     Raises
     ------
+    UsageError
+        If ``path`` is not a path.
     OutputError
         If the folder cannot be written.
     MashkitError
         If pyarrow is not installed.
     """
+    path = require_path("path", path)
     require_pyarrow()
     # Both files are complete before the first gets its name, because neither is of use without the other.
     with replacing(path) as written, replacing(rows_path(path)) as table:
@@ -221,22 +224,24 @@ def _json(result: Mapping[str, Any]) -> str:
     return "{" + ",\n".join(parts) + "}\n"
 
 
-def read_result(path: Path) -> Result:
+def read_result(path: Path | str) -> Result:
     """Read what :func:`write_result` wrote, or a result of an earlier version, which has its rows inside.
 
     Parameters
     ----------
-    path : Path
+    path : Path or str
         The JSON.
 
     Raises
     ------
     UsageError
-        If the file is not a result of a benchmark, or its rows are missing or those of another result.
+        If the file is not a result of a benchmark, its rows are missing or those of another result, or ``path`` is not
+        a path.
     MashkitError
         If reading the rows needs pyarrow, which is not installed.
     """
     fix = "give the .json that `mashkit bench run` wrote"
+    path = require_path("path", path)
     data = named_json(path, fix)
     known = isinstance(data, dict) and data.get("format") in (ROWS_INSIDE, FORMAT)
     if not known or "suite" not in data or not isinstance(data.get("rows"), _ROWS_ARE[data["format"]]):

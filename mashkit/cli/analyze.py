@@ -34,16 +34,18 @@ def run(arguments: argparse.Namespace) -> int:
     from mashkit.audio.levels import complaints
     from mashkit.catalog.songs import find_songs
     from mashkit.cli.collection import say_what_would_be_done
-    from mashkit.cli.eachfile import of_each
-    from mashkit.cli.kits import require_output, seeded_kit
+    from mashkit.cli.eachfile import KEYS, of_each
+    from mashkit.cli.kits import seeded_kit
+    from mashkit.cli.outputs import require_output
     from mashkit.features.tuning import describe
     from mashkit.paths import path_text
+    from mashkit.products import Keys
     from mashkit.timing import metre
     from mashkit.types import key_facts
 
     kit = seeded_kit(arguments, "analyzer")
     files = find_songs(arguments.songs)
-    require_output(arguments.output, dry_run=arguments.dry_run)
+    require_output(arguments.output, Keys([*KEYS, "analyzer"]), *files, dry_run=arguments.dry_run)
     if arguments.dry_run:
         return say_what_would_be_done(kit, files, ("analyzer",), arguments)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mashkit.cli.actions import Commands, add_actions, add_dry_run, positive
 from mashkit.cli.status import DONE, FAILED, NOT_IN_ORDER, PARTLY
+from mashkit.paths import path_text
 
 if TYPE_CHECKING:
     from mashkit.bench.records import Row
@@ -147,13 +148,15 @@ def _run(arguments: argparse.Namespace) -> int:
         )  # fmt: skip
     result, notes = with_earlier(measured, arguments.output)
     paths = publish(result, arguments.output, _sounds(arguments, result))
+    apart, unavailable = judged_apart(result), _unavailable(measured)
     if arguments.json:
-        print_json(result.to_dict() | {"notes": notes})
+        missing = [{"name": name, "reason": reason} for name, reason in unavailable.items()]
+        print_json(result.to_dict() | {"notes": notes, "unavailable": missing, "judged_apart": apart})
     else:
         _print_result(result)
-    for label, reason in _unavailable(measured).items():
+    for label, reason in unavailable.items():
         say(f"unavailable: {label}: {reason}")
-    for note in (*notes, *judged_apart(result)):
+    for note in (*notes, *apart):
         say(note)
     say(f"page: {paths[1]}")
     return _status(measured, _named(arguments, suite))
@@ -319,10 +322,11 @@ def _list(arguments: argparse.Namespace) -> int:
 def _report(arguments: argparse.Namespace) -> int:
     from mashkit.bench.charts import require_matplotlib
     from mashkit.cli.console import print_json, say
-    from mashkit.cli.kits import require_output
+    from mashkit.cli.outputs import require_output
     from mashkit.errors import OutputError, UsageError
+    from mashkit.products import OUR_PAGE
 
-    require_output(arguments.output, *arguments.results)
+    require_output(arguments.output, OUR_PAGE, *arguments.results)
     require_matplotlib()
     _require_data(arguments)
     if arguments.baseline is not None and not arguments.recompute:
@@ -330,16 +334,19 @@ def _report(arguments: argparse.Namespace) -> int:
     many = len(arguments.results) > 1
     if many and arguments.output is not None:
         raise UsageError(f"-o {arguments.output}: one page for {len(arguments.results)} results", "give one, or no -o")
-    pages = []
+    pages, refused = [], {}
     for path in arguments.results:
         try:
             pages.append(_make_again(arguments, path))
         except (UsageError, OutputError) as error:
             if not many:
                 raise
+            refused[path] = str(error)
             say(f"not made: {error}")
-    if arguments.json:
-        print_json({"pages": [str(path) for path in pages]} if arguments.output is None else {"page": str(pages[0])})
+    if arguments.json and arguments.output is None:
+        print_json({"pages": [path_text(path) for path in pages], "refused": _with_reasons(refused)})
+    elif arguments.json:
+        print_json({"page": path_text(arguments.output)})
     else:
         for path in pages:
             print(path)
@@ -424,23 +431,28 @@ def _compare(arguments: argparse.Namespace) -> int:
 def _leaderboard(arguments: argparse.Namespace) -> int:
     from mashkit.atomicfile import write_text
     from mashkit.bench.compare import boards
-    from mashkit.bench.page import leaderboard
+    from mashkit.bench.page import LEADERBOARD_BEGINS, leaderboard
     from mashkit.cli.console import printed, say
-    from mashkit.cli.kits import require_output
+    from mashkit.cli.outputs import require_output
     from mashkit.errors import UsageError
 
-    require_output(arguments.output)
+    require_output(arguments.output, LEADERBOARD_BEGINS)
     if not arguments.folder.is_dir():
         raise UsageError(f"{arguments.folder}: no such folder")
     found, refused = boards(arguments.folder)
     for path, reason in refused.items():
         say(f"not shown: {path}: {reason}")
-    if not found:
-        return FAILED
-    write_text(arguments.output, leaderboard([(one.result, one.files) for one in found], refused))
-    if not printed({"page": str(arguments.output)}, arguments):
+    if found:
+        write_text(arguments.output, leaderboard([(one.result, one.files) for one in found], refused))
+    page = path_text(arguments.output) if found else None
+    if not printed({"page": page, "refused": _with_reasons(refused)}, arguments) and found:
         print(arguments.output)
-    return PARTLY if refused else DONE
+    return FAILED if not found else PARTLY if refused else DONE
+
+
+def _with_reasons(refused: Mapping[Path, str]) -> list[dict[str, str]]:
+    """Return the files that were refused, and why, as data for JSON."""
+    return [{"path": path_text(path), "reason": reason} for path, reason in refused.items()]
 
 
 def _data(arguments: argparse.Namespace) -> int:

@@ -499,11 +499,13 @@ def _stats(arguments: argparse.Namespace) -> int:
     from mashkit.builtin.paper import PaperGenerator
     from mashkit.cli.collection import opened
     from mashkit.cli.console import print_json, print_table
-    from mashkit.cli.kits import kit_of, require, require_output
+    from mashkit.cli.kits import kit_of, require
+    from mashkit.cli.outputs import require_output
     from mashkit.errors import UsageError
+    from mashkit.products import OUR_PAGE
     from mashkit.report.statistics import statistics
 
-    require_output(arguments.output)
+    require_output(arguments.output, OUR_PAGE)
     generator = require(kit_of(arguments), arguments, "generator").generator
     if not isinstance(generator, PaperGenerator):
         raise UsageError(f"generator {generator.info.name!r} does not report numbers of candidates", "use `paper`")

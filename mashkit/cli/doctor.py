@@ -27,14 +27,15 @@ def run(arguments: argparse.Namespace) -> int:
     """Create every available component, and check plugins, commands, the default components and the cache."""
     from mashkit.arguments import default_cache
     from mashkit.atomicfile import require_writable_folder
-    from mashkit.cli.kits import require_output
+    from mashkit.cli.outputs import require_output
     from mashkit.discovery import how_to_install
     from mashkit.errors import MashkitError
     from mashkit.pipeline import Kit
+    from mashkit.products import Keys
     from mashkit.registry import Registry
     from mashkit.rendering.output import environment
 
-    require_output(arguments.output)
+    require_output(arguments.output, Keys(["checks", "environment"]))
     registry = Registry()
     checks: list[dict[str, Any]] = []
 

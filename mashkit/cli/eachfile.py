@@ -21,6 +21,9 @@ from mashkit.pipeline import Kit
 from mashkit.rendering.output import environment
 from mashkit.types import Audio
 
+KEYS = ("results", "failures", "notes", "environment")
+"""Keys of the record of :func:`of_each`; the kind of the component is another."""
+
 
 def _each(kit: Kit, stage: str, files: Sequence[Path], work: Any) -> tuple[list[Any], list[dict[str, str]]]:
     """Do ``work`` on every file; a file that fails is listed, and the others go on unless nothing can be written."""

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 PLANS = 10
 """Number of plans that `generate` draws by default."""
+PLAN, PLAN_MORE = ("condition", "layers"), ("format", "seed", "duration_s", "mixing", "generator", "notes")
+"""Keys by which a plan in a file of plans is recognized, and others that it has; a `plan.json` of `mash` has more."""
 PARALLEL_FROM = 5000
 """Number of plans from which drawing in several processes is faster."""
 PLANS_A_REPORT = 500
@@ -62,11 +64,13 @@ def add_parser(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Draw mashup plans."""
-    from mashkit.cli.collection import catalog_of, failures_of, print_clips, say_what_would_be_made, vocals_of
-    from mashkit.cli.kits import kinds_for_songs, kit_of, require, require_downbeats, require_output
+    from mashkit.cli.collection import catalog_of, failures_of, notes_of, print_clips, say_what_would_be_made, vocals_of
+    from mashkit.cli.kits import kinds_for_songs, kinds_run, kit_of, require, require_downbeats
+    from mashkit.cli.outputs import require_output
     from mashkit.cli.progress import ProgressListener
     from mashkit.generation import Mixture
     from mashkit.paths import path_text
+    from mashkit.products import Keys
     from mashkit.timing import metre
     from mashkit.types import key_facts
 
@@ -83,9 +87,9 @@ def run(arguments: argparse.Namespace) -> int:
     recipe = _recipe(kit, arguments)
     if not arguments.list_clips:
         require_downbeats(kit, arguments, recipe.counts)
-    require_output(arguments.output, dry_run=arguments.dry_run)
+    require_output(arguments.output, Keys(PLAN, PLAN_MORE), *arguments.songs, dry_run=arguments.dry_run)
     if arguments.dry_run:
-        kinds = (*kinds_for_songs(arguments)[:2], "generator")
+        kinds = kinds_run(arguments, ("separator", "analyzer", "generator"))
         return say_what_would_be_made(kit, arguments.songs, kinds, recipe.total, arguments)
     with ProgressListener(kit.registry, quiet=arguments.quiet):
         catalog = catalog_of(kit, arguments, arguments.songs)
@@ -95,8 +99,7 @@ def run(arguments: argparse.Namespace) -> int:
                 shown = [
                     clip.to_dict() | key_facts(clip.analysis.key) | metre.facts(clip.analysis) for clip in catalog.clips
                 ]
-                print_json({"clips": shown, "failures": failures_of(catalog),
-                             "notes": [*catalog.notes, *kit.registry.notes]})  # fmt: skip
+                print_json({"clips": shown, "failures": failures_of(catalog), "notes": notes_of(kit, catalog)})
             else:
                 print_clips(catalog.clips)
             return status
@@ -105,7 +108,7 @@ def run(arguments: argparse.Namespace) -> int:
             catalog.clips,
             recipe,
             seed=arguments.seed,
-            vocal=vocals_of(catalog, arguments)[0],
+            vocal=vocals_of(catalog, arguments),
             executor=kit.executor if _in_parallel(recipe, arguments) else None,
         )
         _write_plans(kit, mixture, recipe, arguments.output)
@@ -118,7 +121,7 @@ def run(arguments: argparse.Namespace) -> int:
                 "generator": kit.generator.described(),
                 "report": report.to_dict(),
                 "failures": failures_of(catalog),
-                "notes": catalog.notes,
+                "notes": notes_of(kit, catalog),
             }
         )
     elif len(recipe.counts) > 1 and not arguments.quiet:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mashkit.cli.actions import Run, positive, whole
 from mashkit.cli.status import DONE
-from mashkit.paths import path_text
+from mashkit.paths import path_text, without_links
 
 if TYPE_CHECKING:
     from mashkit.listen.data import Answered
@@ -83,13 +83,28 @@ def _require_extra() -> None:
     require_packages("the analysis needs", NEEDED, "pip install 'mashkit[listen]'")
 
 
+def _require_outside(study: Path | None, *outputs: Path | None) -> None:
+    """Raise OutputError if an output lies in the folder of the study that is read, because that never changes."""
+    from mashkit.errors import OutputError
+
+    if study is None or not study.is_dir():
+        return
+    for path in outputs:
+        if path is not None and without_links(path).is_relative_to(without_links(study)):
+            raise OutputError(
+                f"cannot write {path_text(path)}: {path_text(study)} is a study, which is never changed",
+                "name a place outside it",
+            )
+
+
 # ------------------------------------------------------------------------------------------------------ simulate
 def _simulate(arguments: argparse.Namespace) -> int:
     from mashkit.cli.console import printed
-    from mashkit.cli.kits import require_output
+    from mashkit.cli.outputs import require_output
     from mashkit.errors import UsageError
-    from mashkit.listen.data import write_data
+    from mashkit.listen.data import KEYS, write_data
     from mashkit.listen.simulate import simulate
+    from mashkit.products import Keys
 
     if (arguments.study is None) == (arguments.task is None):
         raise UsageError("listen simulate needs a study or --task, and not both", "see mashkit listen simulate --help")
@@ -102,7 +117,8 @@ def _simulate(arguments: argparse.Namespace) -> int:
         return _power(arguments)
     if arguments.output is None:
         raise UsageError("listen simulate has nowhere to write", "give -o FILE, or --power")
-    require_output(arguments.output)
+    _require_outside(arguments.study, arguments.output)
+    require_output(arguments.output, Keys(KEYS))
     study = _designs(arguments)(arguments.seed)
     data = simulate(study, _world(arguments, study), raters=arguments.raters, seed=arguments.seed,
                     reference=arguments.reference)  # fmt: skip
@@ -228,21 +244,25 @@ def _read(arguments: argparse.Namespace) -> Answered:
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    from mashkit.cli.kits import require_output
+    from mashkit.cli.outputs import require_output
     from mashkit.errors import UsageError
     from mashkit.listen.choices import preferences
-    from mashkit.preferences import write_preferences
+    from mashkit.listen.data import KEYS
+    from mashkit.preferences import OPTIONAL, REQUIRED, write_preferences
+    from mashkit.products import Keys
 
     if arguments.output is None and arguments.preferences is None:
         raise UsageError("listen export has nowhere to write", "give -o FOLDER, --preferences FILE or both")
-    require_output(arguments.preferences, arguments.study)
+    _require_outside(arguments.study, arguments.output, arguments.preferences)
+    require_output(arguments.preferences, Keys(REQUIRED, OPTIONAL), arguments.study)
     data = _read(arguments)
     found = [] if arguments.preferences is None else preferences(data)
     paths = []
     if arguments.output is not None:
-        from mashkit.listen.export import write_export
+        from mashkit.listen.export import RECORDS, write_export
         from mashkit.listen.table import long_table
 
+        require_output(arguments.output / RECORDS, Keys(KEYS), arguments.study)
         paths += write_export(data, long_table(data), arguments.output)
     if arguments.preferences is not None:
         write_preferences(arguments.preferences, found)
@@ -251,6 +271,7 @@ def _export(arguments: argparse.Namespace) -> int:
 
 
 def _report(arguments: argparse.Namespace) -> int:
+    _require_outside(arguments.study, arguments.output)
     data = _read(arguments)
     from mashkit.listen.analysis import analyse
     from mashkit.listen.report import require_replaceable_report, write_report

@@ -24,10 +24,11 @@ def add_parser(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """List components."""
-    from mashkit.cli.kits import require_output
+    from mashkit.cli.outputs import require_output
+    from mashkit.products import Keys
     from mashkit.registry import Registry
 
-    require_output(arguments.output)
+    require_output(arguments.output, Keys(["components", "commands", "broken"]))
     registry = Registry()
     rows = [_component_record(registry, registered) for registered in registry.components()]
     broken = [

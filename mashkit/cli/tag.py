@@ -37,14 +37,16 @@ def run(arguments: argparse.Namespace) -> int:
     from mashkit.audio.files import load, require_file
     from mashkit.audio.tags import as_written, read_tags, require_mutagen, write_tags
     from mashkit.catalog.songs import find_songs
-    from mashkit.cli.eachfile import of_each
-    from mashkit.cli.kits import kit_of, require, require_output
+    from mashkit.cli.eachfile import KEYS, of_each
+    from mashkit.cli.kits import kit_of, require
+    from mashkit.cli.outputs import require_output
     from mashkit.paths import path_text
+    from mashkit.products import Keys
 
     require_mutagen()
-    require_output(arguments.output)
     kit = require(kit_of(arguments), arguments, "analyzer")
     files = find_songs(arguments.songs)
+    require_output(arguments.output, Keys([*KEYS, "analyzer", "dry_run"]), *files)
 
     def work(file: Path) -> dict[str, Any]:
         require_file(file)

@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from mashkit.arguments import named_json
+from mashkit.arguments import named_json, require_path
 from mashkit.atomicfile import write_text
 from mashkit.errors import MashkitError, UsageError, suggestion
 from mashkit.listen.exclusions import exclusions
@@ -20,6 +20,8 @@ from mashkit.types.mappings import as_tuple
 
 FORMAT = 1
 KIND = "mashkit listening data"
+KEYS = ("kind", "format", "simulated", "simulation", "reference", "hash", "study", "exclusions", "answers")
+"""Keys of what :func:`write_data` writes."""
 
 
 class ListeningDataError(MashkitError):
@@ -128,26 +130,27 @@ def _named(one: Answer) -> str:
     return f"the answer of rater {one.rater!r} to {one.question!r}, page {one.page!r}, sample {one.sample!r}"
 
 
-def read_answered(path: Path, reference: str | None = None) -> Answered:
+def read_answered(path: Path | str, reference: str | None = None) -> Answered:
     """Read a study with its answers: from the study's folder, or from a file of :func:`write_data`.
 
     A study may be read while it is served; its answers are those of that moment.
 
     Parameters
     ----------
-    path : Path
+    path : Path or str
     reference : str, optional
         Instead of the default reference, or that of the file.
 
     Raises
     ------
     UsageError
-        If there is no such study or file, or ``reference`` is no system of the study.
+        If there is no such study or file, ``path`` is not a path, or ``reference`` is no system of the study.
     ListeningDataError
         If there is no study with answers.
     StudyError
         If the study is not as it was frozen.
     """
+    path = require_path("path", path)
     data = _of_folder(path) if path.is_dir() else read_data(path)
     return data.compared_with(reference)
 
@@ -165,14 +168,17 @@ def _of_folder(folder: Path) -> Answered:
         store.close()
 
 
-def write_data(data: Answered, path: Path) -> None:
+def write_data(data: Answered, path: Path | str) -> None:
     """Write a study with its answers as JSON.
 
     Raises
     ------
+    UsageError
+        If ``path`` is not a path.
     OutputError
         If the file cannot be written.
     """
+    path = require_path("path", path)
     plain = {
         "kind": KIND,
         "format": FORMAT,
@@ -188,17 +194,18 @@ def write_data(data: Answered, path: Path) -> None:
     write_text(path, json.dumps(plain, ensure_ascii=True, allow_nan=False) + "\n")
 
 
-def read_data(path: Path) -> Answered:
+def read_data(path: Path | str) -> Answered:
     """Read a study with its answers from JSON.
 
     Raises
     ------
     UsageError
-        If the file cannot be read, or is not JSON.
+        If the file cannot be read, or is not JSON, or ``path`` is not a path.
     ListeningDataError
         If it is no such data.
     """
     fix = "give a file that `mashkit listen simulate` or `mashkit listen export` wrote"
+    path = require_path("path", path)
     plain = named_json(path, fix)
     if not isinstance(plain, dict) or plain.get("kind") != KIND or plain.get("format") != FORMAT:
         raise ListeningDataError(f"{path_text(path)} is not data of a listening test, format {FORMAT}", fix)

@@ -8,10 +8,10 @@ from pathlib import Path
 import pandas as pd
 
 from mashkit.atomicfile import write_text
-from mashkit.listen.data import Answered, write_data
+from mashkit.listen.data import KEYS, Answered, write_data
 from mashkit.listen.table import CODEBOOK
 from mashkit.pages.exports import csv_text
-from mashkit.products import require_replaceable_text
+from mashkit.products import Keys, require_replaceable_text
 
 ANSWERS, CODES, EXCLUSIONS, RECORDS = "answers.csv", "codebook.csv", "exclusions.csv", "records.json"
 STUDY_COLUMNS = {
@@ -48,7 +48,7 @@ def write_export(data: Answered, table: pd.DataFrame, folder: Path) -> list[Path
     }
     for name in made:
         require_replaceable_text(folder / name, ",".join(STUDY_COLUMNS))
-    require_replaceable_text(folder / RECORDS)
+    require_replaceable_text(folder / RECORDS, Keys(KEYS))
     for name, text in made.items():
         write_text(folder / name, text)
     write_data(data, folder / RECORDS)

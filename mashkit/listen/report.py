@@ -11,11 +11,11 @@ from mashkit.listen.figures import SIMULATED, figure4
 from mashkit.listen.tables import Table, details, tables
 from mashkit.pages import filled, resource, text, text_rows
 from mashkit.pages.exports import latex_table, one_line
-from mashkit.products import require_replaceable_text
+from mashkit.products import OUR_PAGE, require_replaceable_text
 
 PAGE, FIGURE, LATEX = "report.html", "figure4.svg", "tables.tex"
 _BEGINNINGS = {
-    PAGE: "<!doctype html",
+    PAGE: OUR_PAGE,
     FIGURE: '<svg xmlns="http://www.w3.org/2000/svg" [^>]* aria-label="Mean opinion scores',
     LATEX: "% .*; study [0-9a-f]{64}",
 }

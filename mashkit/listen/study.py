@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import collections
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ from typing import Any
 
 import attrs
 
+from mashkit.arguments import require_path
 from mashkit.atomicfile import write_json
 from mashkit.errors import MashkitError, UsageError
 from mashkit.listen.records import BOTTOM, QUESTIONS, RESULTS, TOP, Page, PageKind, Sample, to_dict
@@ -236,7 +238,7 @@ class Study:
             raise StudyError(f"a study of format {data.get('format')!r}", f"this mashkit reads formats 1 to {FORMAT}")
         given = {name: value for name, value in data.items() if name not in ("format", "hash")}
         try:
-            return cls(
+            study = cls(
                 **given
                 | {
                     "protocol": Protocol(**given["protocol"]),
@@ -245,8 +247,14 @@ class Study:
                     "pages": [Page(**one) for one in given["pages"]],
                 }
             )
+            # Both read every value, so that one of another type is found here and not far from the mistake.
+            collections.deque(study.problems(), maxlen=0)
+            _ = study.hash
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise StudyError(f"not the data of a study: {error}", "make the study again: mashkit listen new") from error
+            what = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+            fix = "restore it from a copy, or make the study again: mashkit listen new"
+            raise StudyError(f"not the data of a study: {what}", fix) from error
+        return study
 
     @cached_property
     def hash(self) -> str:
@@ -320,21 +328,22 @@ class Study:
             yield "it has no page of results"
 
 
-def write(study: Study, folder: Path) -> None:
+def write(study: Study, folder: Path | str) -> None:
     """Write ``study.json``; the sounds are in the folder already."""
-    write_json(folder / STUDY_FILE, {**study.to_dict(), "hash": study.hash})
+    write_json(require_path("folder", folder) / STUDY_FILE, {**study.to_dict(), "hash": study.hash})
 
 
-def load(folder: Path) -> Study:
+def load(folder: Path | str) -> Study:
     """Read a study and check all of it, also that no sound was changed or removed.
 
     Raises
     ------
     UsageError
-        If the folder has no study.
+        If the folder has no study, or ``folder`` is not a path.
     StudyError
         If the study is not as it was frozen; the text lists every problem.
     """
+    folder = require_path("folder", folder)
     study = read(folder)
     problems = list(changed_files(study, folder))
     if problems:
@@ -345,8 +354,9 @@ def load(folder: Path) -> Study:
     return study
 
 
-def read(folder: Path) -> Study:
+def read(folder: Path | str) -> Study:
     """Read a study and check its hash, without reading its sounds; errors are those of :func:`load`."""
+    folder = require_path("folder", folder)
     path = folder / STUDY_FILE
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
@@ -357,7 +367,10 @@ def read(folder: Path) -> Study:
         raise StudyError(f"{path_text(path)} cannot be read: {error}", "restore it from a copy") from error
     if not isinstance(data, dict):
         raise StudyError(f"{path_text(path)} holds no study", "make one: mashkit listen new")
-    study = Study.from_dict(data)
+    try:
+        study = Study.from_dict(data)
+    except StudyError as error:
+        raise StudyError(f"{path_text(path)}: {error.problem}", error.fix) from error
     problems = list(study.problems())
     if study.hash != data.get("hash"):
         problems.insert(0, f"the content of {STUDY_FILE} does not have the hash that was written beside it")

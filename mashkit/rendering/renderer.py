@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from mashkit.arguments import require, require_number
+from mashkit.arguments import require, require_number, require_path
 from mashkit.audio import mixing
 from mashkit.errors import CatalogError, PlanError, UsageError
 from mashkit.interfaces.stretcher import Stretcher
@@ -198,9 +198,11 @@ class Renderer:
             np.multiply(audio.samples[:, first - start : last - start], gain, out=placed[:, first:last])
         return placed, first, last
 
-    def save(self, mashup: Mashup, folder: Path) -> None:
-        """Write mix, stems and record: see :meth:`Mashup.save`."""
-        with OutputSet(folder, made_of="Mashup.save", names=mashup_files(mashup.roles)) as output:
+    def save(self, mashup: Mashup, folder: Path | str) -> None:
+        """Write mix, stems and record: see :meth:`Mashup.save`, whose errors are raised."""
+        with OutputSet(
+            require_path("folder", folder), made_of="Mashup.save", names=mashup_files(mashup.roles)
+        ) as output:
             write_mashup(mashup, output.staging)
 
 

@@ -72,6 +72,15 @@ def rewritten(path: Path, change: Any = None, tensors: Any = None) -> Path:
 
 
 # ---------------------------------------------------------------------------------------------------- comes back as is
+def test_a_path_may_be_text(tmp_path: Path, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    save("text.safetensors", checkpoint)
+    assert load("text.safetensors").variant == checkpoint.variant
+    for call in (lambda path: save(path, checkpoint), load):
+        with pytest.raises(UsageError, match="path is 3, of type int"):
+            call(3)  # type: ignore[no-untyped-call]
+
+
 def test_in_single_precision_it_comes_back_to_the_bit(tmp_path: Path, checkpoint: Checkpoint, made: MixNet) -> None:
     save(tmp_path / "one.safetensors", checkpoint, half=False)
     back = load(tmp_path / "one.safetensors")

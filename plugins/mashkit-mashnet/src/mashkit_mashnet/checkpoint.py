@@ -19,6 +19,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from mashkit.arguments import require_path
 from mashkit.atomicfile import replacing
 from mashkit.errors import MashkitError, OptionError, UsageError
 from mashkit.networks.checkpoints import CheckpointError, read_checkpoint
@@ -189,12 +190,12 @@ def architecture(name: str) -> type[Network]:
     return found
 
 
-def save(path: Path, checkpoint: Checkpoint, *, half: bool = True) -> None:
+def save(path: Path | str, checkpoint: Checkpoint, *, half: bool = True) -> None:
     """Write the whole checkpoint, or leave the file as it was.
 
     Parameters
     ----------
-    path : Path
+    path : Path or str
         Should end in ".safetensors".
     checkpoint : Checkpoint
     half : bool
@@ -207,8 +208,9 @@ def save(path: Path, checkpoint: Checkpoint, *, half: bool = True) -> None:
     OptionError
         If weights are NaN, infinite, or, in half precision, too large.
     UsageError
-        If the training record is not data for JSON; JSON has no NaN.
+        If the training record is not data for JSON (JSON has no NaN), or ``path`` is not a path.
     """
+    path = require_path("path", path)
     _require_finite(checkpoint.weights)
     checkpoint = checkpoint.halved() if half else checkpoint
     described = {
@@ -230,15 +232,18 @@ def save(path: Path, checkpoint: Checkpoint, *, half: bool = True) -> None:
         temporary.write_bytes(content)
 
 
-def load(path: Path) -> Checkpoint:
+def load(path: Path | str) -> Checkpoint:
     """Read a checkpoint and check that a network can be made from it.
 
     Raises
     ------
+    UsageError
+        If ``path`` is not a path.
     CheckpointError
         If the file is missing, is pickled, is not a safetensors file of mashkit-mashnet, has a newer format, names an
         architecture, preset or front end that this version does not have, or has weights of another shape or NaN.
     """
+    path = require_path("path", path)
     described, weights = read_checkpoint(path, _KEY, _NOT_OURS)
     version = described.get("format")
     if type(version) is not int or version > FORMAT:
