@@ -16,7 +16,7 @@ from typing import Any
 
 import attrs
 
-from mashkit.arguments import require, require_number, require_whole
+from mashkit.arguments import require, require_all, require_number, require_whole
 from mashkit.cliptable import ClipTable
 from mashkit.compactset import CompactSet
 from mashkit.conditions import UNMATCHED, fits_by_chance
@@ -26,6 +26,8 @@ from mashkit.interfaces.executor import Job, Outcome, Work
 from mashkit.interfaces.generator import Draw, Drawer, DrawingGenerator, Tally, distinct, hash_of_sound
 from mashkit.types import Clip, Condition, FrozenMapping, MashupPlan, frozen_mapping
 
+NO_MORE = "no more were found"
+"""The reason of a condition that has fewer plans than asked for, unless its generator says another."""
 _SMALLEST, _LARGEST = 64, 512
 """Least and largest number of draws per job: sending a smaller job costs too much, and with larger jobs the last draws
 are not shared among the processes."""
@@ -196,8 +198,9 @@ class Mixture:
     recipe : Recipe
     seed : int
         The same clips, options, recipe and seed give the same plans with any executor.
-    vocal : str, optional
-        Id of the clip whose vocal every plan uses.
+    vocal : str or sequence of str, optional
+        Id of the clip whose vocal every plan uses. The vocals of several clips are used in turn; where one has no more
+        plans, the others go on.
     executor : Executor, optional
         The executor that draws. Without it, or if the generator's draws depend on each other, this process draws.
 
@@ -235,20 +238,20 @@ class Mixture:
         recipe: Recipe,
         *,
         seed: int,
-        vocal: str | None = None,
+        vocal: str | Sequence[str] | None = None,
         executor: Executor | None = None,
     ) -> None:
         self._generator = require("generator", generator, Generator, "give a generator, such as kit.generator")
         self._recipe = require("recipe", recipe, Recipe, "give Recipe({condition: count, …})")
         self._table = ClipTable.of(clips)
         self._seed = seed = require_whole("seed", seed)
-        self._vocal = vocal
+        self._vocals: tuple[str | None, ...] = (vocal,) if vocal is None or isinstance(vocal, str) else _ids(vocal)
         self._executor = executor
         if executor is not None:
             require("executor", executor, Executor, "give an executor, such as kit.executor, or none")
         self._begun = False
-        for condition in recipe.counts:
-            generator.require_sense(self._table, condition=condition, seed=seed, vocal=vocal)
+        for condition, one in itertools.product(recipe.counts, self._vocals):
+            generator.require_sense(self._table, condition=condition, seed=seed, vocal=one)
         self.report = Report(
             recipe.counts,
             tallies={condition: Tally() for condition in recipe.counts},
@@ -285,16 +288,18 @@ class Mixture:
                 # The condition that is furthest behind its share is next.
                 condition = min(runs, key=lambda one: (report.drawn[one] + 0.5) / wanted[one])
                 try:
-                    draw = next(runs[condition], None)
-                    reason = "no more were found"
+                    found = next(runs[condition], None)
+                    reason = NO_MORE
                 except GenerationError as error:
                     failures.append(error)
-                    draw, reason = None, str(error)
-                if draw is None or draw.plan is None:
+                    found, reason = None, str(error)
+                if found is None:
                     del runs[condition]
                     report.exhausted[condition] = reason
                     continue
-                plan = self._generator.as_asked(draw.plan, self._table, condition, self._vocal)
+                vocal, draw = found
+                assert draw.plan is not None  # noqa: S101 — a run gives plans only
+                plan = self._generator.as_asked(draw.plan, self._table, condition, vocal)
                 sound = hash_of_sound(plan)
                 if sound in heard:
                     report.tallies[condition].repeated += 1
@@ -309,57 +314,99 @@ class Mixture:
         if len(heard) == 0:
             raise failures[0]
 
-    def _runs(self, stack: contextlib.ExitStack) -> dict[Condition, Iterator[Draw]]:
-        """Return, for each condition, an iterator of its draws with a plan; the stack closes the workers."""
+    def _runs(self, stack: contextlib.ExitStack) -> dict[Condition, Iterator[tuple[str | None, Draw]]]:
+        """Return, for each condition, an iterator of its draws with a plan, each with the vocal that was asked for.
+
+        The stack closes the workers.
+        """
         generator = self._generator
-        if not isinstance(generator, DrawingGenerator):
-            return {condition: self._planned(condition) for condition in self._recipe.counts}
-        if self._executor is None:
-            return {condition: self._drawn(generator, condition) for condition in self._recipe.counts}
-        arguments = (generator, self._table, self._seed, self._vocal)
-        work = Work(name="draw plans", start=_Drawers, arguments=arguments, run=_draw)
-        spread = stack.enter_context(contextlib.closing(_Spread(self._executor, work, self._left)))
-        return {condition: self._drawn(generator, condition, spread) for condition in self._recipe.counts}
+        draws: Callable[[_Run], Iterator[Draw]] = self._planned
+        if isinstance(generator, DrawingGenerator):
+            spread = None
+            if self._executor is not None:
+                arguments = (generator, self._table, self._seed)
+                work = Work(name="draw plans", start=_Drawers, arguments=arguments, run=_draw)
+                spread = stack.enter_context(contextlib.closing(_Spread(self._executor, work, self._left)))
+            draws = functools.partial(self._drawn, generator, spread)
+        return {
+            condition: _in_turn({vocal: draws((condition, vocal)) for vocal in self._vocals})
+            for condition in self._recipe.counts
+        }
 
-    def _left(self, condition: Condition) -> int:
-        """Return the number of plans of a condition that are still to be drawn."""
-        return (
-            0 if condition in self.report.exhausted else self._recipe.counts[condition] - self.report.drawn[condition]
-        )
+    def _left(self, run: _Run) -> int:
+        """Return the number of plans that are still to be drawn in a run: its share of those of its condition."""
+        condition, _ = run
+        if condition in self.report.exhausted:
+            return 0
+        return -(-(self._recipe.counts[condition] - self.report.drawn[condition]) // len(self._vocals))
 
-    def _drawn(
-        self, generator: DrawingGenerator, condition: Condition, spread: _Spread | None = None
-    ) -> Iterator[Draw]:
+    def _drawn(self, generator: DrawingGenerator, spread: _Spread | None, run: _Run) -> Iterator[Draw]:
+        condition, vocal = run
         known = CompactSet()
         tally = self.report.tallies[condition]
 
         def drawer() -> Drawer:
-            return generator.drawer(self._table, condition=condition, seed=self._seed, vocal=self._vocal)
+            return generator.drawer(self._table, condition=condition, seed=self._seed, vocal=vocal)
 
         if spread is None:
             here = drawer()
             draws: Iterator[Draw] = (here.draw(number, known) for number in itertools.count())
         else:
-            draws = spread.draws(condition)
-        yield from distinct(draws, known, tally)
+            draws = spread.draws(run)
+        try:
+            yield from distinct(draws, known, tally)
+        finally:
+            if spread is not None:
+                spread.end(run)
         if len(known) == 0:
             raise drawer().nothing_fits(tally.rejected)
 
-    def _planned(self, condition: Condition) -> Iterator[Draw]:
+    def _planned(self, run: _Run) -> Iterator[Draw]:
         """Yield the plans of a generator that does not report its draws."""
+        condition, vocal = run
         clips, number = _FetchedClips(self._table), 0
-        # More plans than needed are requested only where some of them sound like a plan of another condition, because
-        # a generator may draw all that are requested before it yields the first. Fewer plans are the first of more.
-        for count in sorted({self._recipe.counts[condition], self._recipe.total}):
-            plans = self._generator.plan(
-                self._table, condition=condition, count=count, seed=self._seed, vocal=self._vocal
-            )
+        # More plans than needed are requested only where some of them sound like a plan of another condition, or where
+        # another vocal has too few, because a generator may draw all that are requested before it yields the first.
+        # Fewer plans are the first of more.
+        wanted = self._recipe.counts[condition]
+        for count in sorted({-(-wanted // len(self._vocals)), wanted, self._recipe.total}):
+            plans = self._generator.plan(self._table, condition=condition, count=count, seed=self._seed, vocal=vocal)
             for plan in itertools.islice(plans, number, None):
                 self.report.tallies[condition].draws += 1
                 yield Draw(number=number, plan=plan, chance=fits_by_chance(plan, clips))
                 number += 1
             if number < count:
                 return
+
+
+_Run = tuple[Condition, str | None]
+"""The draws of one condition and one vocal; without a vocal, of any."""
+
+
+def _ids(vocals: Sequence[str]) -> tuple[str, ...]:
+    found = tuple(dict.fromkeys(require_all("vocal", vocals, str, "give clips' ids")))
+    if not found:
+        raise UsageError("vocal names no clip", "give clips' ids, or leave it out")
+    return found
+
+
+def _in_turn(runs: Mapping[str | None, Iterator[Draw]]) -> Iterator[tuple[str | None, Draw]]:
+    """Yield a draw of each run in turn, with its vocal, until all have ended; raise the first error if all have one."""
+    going = dict(runs)
+    errors: list[GenerationError] = []
+    while going:
+        for vocal, run in list(going.items()):
+            try:
+                draw = next(run, None)
+            except GenerationError as error:
+                errors.append(error)
+                draw = None
+            if draw is None:
+                del going[vocal]
+            else:
+                yield vocal, draw
+    if len(errors) == len(runs):
+        raise errors[0]
 
 
 class _FetchedClips(Mapping[str, Clip]):
@@ -388,36 +435,42 @@ class _Spread:
     ----------
     executor : Executor
     work : Work
-        Makes draws: its items are (condition, first draw, number of draws).
+        Makes draws: its items are (run, first draw, number of draws).
     left : callable
-        Returns the number of plans of a condition still needed, which is the largest useful number of draws in advance.
+        Returns the number of plans of a run still needed, which is the largest useful number of draws in advance.
     """
 
-    def __init__(self, executor: Executor, work: Work, left: Callable[[Condition], int]) -> None:
+    def __init__(self, executor: Executor, work: Work, left: Callable[[_Run], int]) -> None:
         self._work = work
         self._left = left
-        self._asked: dict[Condition, int] = {}
-        self._given: Counter[Condition] = Counter()
-        self._ended: dict[tuple[Condition, int], Outcome] = {}
-        self._awaited: Condition | None = None
+        self._asked: dict[_Run, int] = {}
+        self._given: Counter[_Run] = Counter()
+        self._ended: dict[tuple[_Run, int], Outcome] = {}
+        self._awaited: _Run | None = None
         self._outcomes = executor.run(self._jobs())
 
-    def draws(self, condition: Condition) -> Iterator[Draw]:
-        """Yield the draws of a condition's run; the iterator does not end."""
-        self._asked[condition] = first = 0
+    def draws(self, run: _Run) -> Iterator[Draw]:
+        """Yield the draws of a run; the iterator does not end."""
+        self._asked[run] = first = 0
         while True:
-            self._awaited = condition
-            while (condition, first) not in self._ended:
+            self._awaited = run
+            while (run, first) not in self._ended:
                 outcome = next(self._outcomes)
                 self._ended[outcome.job.item[:2]] = outcome
-            outcome = self._ended.pop((condition, first))
+            outcome = self._ended.pop((run, first))
             if outcome.error is not None:
                 raise outcome.error
             draws: list[Draw] = outcome.result
             for draw in draws:
-                self._given[condition] += 1
+                self._given[run] += 1
                 yield draw
             first += len(draws)
+
+    def end(self, run: _Run) -> None:
+        """Make no more draws of a run."""
+        self._asked.pop(run, None)
+        if self._awaited == run:
+            self._awaited = None
 
     def close(self) -> None:
         """End the workers."""
@@ -425,36 +478,37 @@ class _Spread:
 
     def _jobs(self) -> Iterator[Job | None]:
         while True:
-            condition = self._next()
-            if condition is None:
+            run = self._next()
+            if run is None:
                 yield None
                 continue
-            first, count = self._asked[condition], min(max(self._left(condition), _SMALLEST), _LARGEST)
-            self._asked[condition] += count
-            yield Job(self._work, (condition, first, count), f"{condition} draws from {first}")
+            first, count = self._asked[run], min(max(self._left(run), _SMALLEST), _LARGEST)
+            self._asked[run] += count
+            yield Job(self._work, (run, first, count), f"{run[0]} draws from {first}")
 
-    def _next(self) -> Condition | None:
-        """Return the condition that needs draws most; None if enough draws are being made."""
+    def _next(self) -> _Run | None:
+        """Return the run that needs draws most; None if enough draws are being made."""
         if self._awaited is not None and self._ahead(self._awaited) == 0:
             return self._awaited
-        needy = [condition for condition in self._asked if self._ahead(condition) < self._left(condition)]
+        needy = [run for run in self._asked if self._ahead(run) < self._left(run)]
         return min(needy, key=lambda one: self._ahead(one) / self._left(one), default=None)
 
-    def _ahead(self, condition: Condition) -> int:
-        return self._asked[condition] - self._given[condition]
+    def _ahead(self, run: _Run) -> int:
+        return self._asked[run] - self._given[run]
 
 
 class _Drawers:
-    """The state of a worker: a drawer for each condition of which it has made draws."""
+    """The state of a worker: a drawer for each run of which it has made draws."""
 
-    def __init__(self, generator: DrawingGenerator, clips: ClipTable, seed: int, vocal: str | None) -> None:
-        self._make = functools.partial(generator.drawer, clips, seed=seed, vocal=vocal)
-        self._drawers: dict[Condition, Drawer] = {}
+    def __init__(self, generator: DrawingGenerator, clips: ClipTable, seed: int) -> None:
+        self._make = functools.partial(generator.drawer, clips, seed=seed)
+        self._drawers: dict[_Run, Drawer] = {}
 
-    def draws(self, condition: Condition, first: int, count: int) -> list[Draw]:
-        if condition not in self._drawers:
-            self._drawers[condition] = self._make(condition=condition)
-        drawer = self._drawers[condition]
+    def draws(self, run: _Run, first: int, count: int) -> list[Draw]:
+        if run not in self._drawers:
+            condition, vocal = run
+            self._drawers[run] = self._make(condition=condition, vocal=vocal)
+        drawer = self._drawers[run]
         # A worker knows only the choices of earlier draws of this job; distinct() removes the other repeated choices.
         known: set[int] = set()
         made = []
@@ -466,5 +520,5 @@ class _Drawers:
         return made
 
 
-def _draw(drawers: _Drawers, item: tuple[Condition, int, int]) -> list[Draw]:
+def _draw(drawers: _Drawers, item: tuple[_Run, int, int]) -> list[Draw]:
     return drawers.draws(*item)

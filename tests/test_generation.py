@@ -234,6 +234,43 @@ def test_one_vocal(clips: ClipTable) -> None:
     assert {plan.layer(Role.VOCAL).clip_id for plan in plans} == {"clip-3"}
 
 
+@pytest.mark.parametrize("jobs", [None, 2])
+def test_several_vocals_are_drawn_in_turn(clips: ClipTable, jobs: int | None) -> None:
+    recipe = Recipe({"matched": 11, "unmatched-key": 9})
+    executor = None if jobs is None else local(jobs)
+    mixture = Mixture(generator(), clips, recipe, seed=0, vocal=["clip-3", "clip-5"], executor=executor)
+    plans = list(mixture)
+    for condition in recipe.counts:
+        drawn = [plan for plan in plans if plan.condition == condition]
+        assert [plan.layer(Role.VOCAL).clip_id for plan in drawn] == (["clip-3", "clip-5"] * 6)[: len(drawn)]
+        assert len(drawn) == recipe.counts[condition]
+        for vocal in ("clip-3", "clip-5"):
+            own = [plan for plan in drawn if plan.layer(Role.VOCAL).clip_id == vocal]
+            alone = generator().plan(clips, condition=condition, count=len(own), seed=0, vocal=vocal)
+            assert list(alone) == own
+
+
+@pytest.mark.parametrize("jobs", [None, 2])
+def test_a_vocal_that_has_no_more_plans_does_not_stop_the_others(jobs: int | None) -> None:
+    table = ClipTable.of([make_clip(0, 6, 160.0), *(make_clip(index, 0, 98.0 + index) for index in range(1, 7))])
+
+    def counted(recipe: dict[str, int], vocal: list[str]) -> tuple[Counter[str], Mixture]:
+        executor = None if jobs is None else local(jobs)
+        mixture = Mixture(generator(), table, Recipe(recipe), seed=0, vocal=vocal, executor=executor)
+        return Counter(plan.layer(Role.VOCAL).clip_id for plan in mixture), mixture
+
+    sung, mixture = counted({"matched": 8}, ["clip-0", "clip-1"])
+    assert sung == {"clip-1": 8}
+    assert mixture.report.exhausted == {}
+    sung, mixture = counted({"original": 8}, ["clip-0", "clip-1"])
+    assert sung == {"clip-0": 1, "clip-1": 1}
+    assert mixture.report.exhausted == {"original": "no more were found"}
+    with pytest.raises(GenerationError, match="no matched mashup"):
+        counted({"matched": 2}, ["clip-0"])
+    with pytest.raises(UsageError, match="vocal names no clip"):
+        counted({"matched": 2}, [])
+
+
 def test_a_condition_that_has_none_does_not_stop_the_others() -> None:
     two = ClipTable.of([make_clip(0, 0, 100.0), make_clip(1, 6, 160.0)])
     mixture = Mixture(generator(), two, Recipe({"original": 2, "matched": 4}), seed=0)

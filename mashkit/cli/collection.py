@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from itertools import islice, zip_longest
+import contextlib
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,10 @@ from mashkit.catalog.songs import Song, find_songs
 from mashkit.cli import settings
 from mashkit.cli.actions import DB_VARIABLE
 from mashkit.cli.console import print_json, print_table, say, status_of
-from mashkit.cli.kits import policy_of
-from mashkit.errors import AudioFileError, CatalogError, GenerationError, MashkitError, UsageError, said_of
+from mashkit.cli.kits import policy_of, policy_on_licences, require_licences_of_clips
+from mashkit.errors import AudioFileError, CatalogError, MashkitError, UsageError, said_of
 from mashkit.features.tuning import describe
+from mashkit.generation import NO_MORE, Mixture, Recipe
 from mashkit.mashup import Mashup
 from mashkit.paths import absolute, folded, path_text
 from mashkit.pipeline import Kit
@@ -62,11 +64,32 @@ def opened(path: Path | None, *, write: bool, make: bool = False) -> MashupDB:
     return MashupDB(folder, write=write)
 
 
-def catalog_of(kit: Kit, arguments: argparse.Namespace, songs: Sequence[Path]) -> Catalog:
-    """Return the clips of the songs, or of the database if no songs are given."""
+def catalog_of(
+    kit: Kit, arguments: argparse.Namespace, songs: Sequence[Path], plans: Sequence[MashupPlan] | None = None
+) -> Catalog:
+    """Return the clips of the songs, or of the database if no songs are given.
+
+    Parameters
+    ----------
+    kit : Kit
+    arguments : Namespace
+    songs : sequence of Path
+    plans : sequence of MashupPlan, optional
+        The only plans for which clips are needed, if they are known before.
+
+    Raises
+    ------
+    UsageError
+        If options cannot be combined, or clips of the database, or of the plans, were made with components whose
+        licences --licences does not allow.
+    CatalogError
+        If there is no clip.
+    """
     voice = _voice(arguments, songs)
     if not songs:
-        catalog = Catalog(opened(arguments.db, write=False))
+        database = opened(arguments.db, write=False)
+        _require_licences(database, arguments, plans)
+        catalog = Catalog(database)
         if not catalog.clips:
             raise CatalogError(f"{named_database(arguments.db)} holds no clip", "add songs: mashkit db add FOLDER")
         return catalog
@@ -85,6 +108,41 @@ def catalog_of(kit: Kit, arguments: argparse.Namespace, songs: Sequence[Path]) -
             "the reasons are above",
         )
     return catalog
+
+
+def _require_licences(
+    database: MashupDB, arguments: argparse.Namespace, plans: Sequence[MashupPlan] | None = None
+) -> None:
+    """Raise UsageError if --licences does not allow what made the clips of a database, or those of ``plans``."""
+    if policy_on_licences(arguments) == "any":
+        return
+    if plans is None:
+        rows = database.rows(
+            "SELECT description FROM components c"
+            " WHERE EXISTS (SELECT 1 FROM details d WHERE c.fingerprint IN (d.separator, d.analyzer))"
+        )
+        require_licences_of_clips([json.loads(text) for (text,) in rows], arguments)
+        return
+    catalog = Catalog(database)
+    made: list[Mapping[str, Any]] = []
+    for clip_id in _clips_of(plans):
+        with contextlib.suppress(CatalogError):  # a clip that is missing is an error of its plan, said later
+            made += catalog.provenance([clip_id])
+    require_licences_of_clips(made, arguments)
+
+
+def _clips_of(plans: Sequence[MashupPlan]) -> list[str]:
+    return list(dict.fromkeys(layer.clip_id for plan in plans for layer in plan.layers))
+
+
+def provenance_of(catalog: Catalog, plans: Sequence[MashupPlan]) -> list[dict[str, Any]]:
+    """Return the entry of --json for the components that made the clips of plans, which the catalog must have."""
+    return [dict(described) for described in catalog.provenance(_clips_of(plans))]
+
+
+def notes_of(kit: Kit, catalog: Catalog) -> list[str]:
+    """Return the entry of --json for the notes: those on the songs, and those of the plugins and stages."""
+    return [*catalog.notes, *kit.registry.notes]
 
 
 def _voice(arguments: argparse.Namespace, songs: Sequence[Path]) -> Song | None:
@@ -129,14 +187,14 @@ def is_file(vocal: str) -> bool:
     return Path(vocal).suffix.lower() in AUDIO_SUFFIXES | UNREADABLE_SUFFIXES or Path(vocal).is_file()
 
 
-def vocals_of(catalog: Catalog, arguments: argparse.Namespace) -> list[str | None]:
-    """Return the ids of the clips of --vocal, those with most singing first; [None] if --vocal is not given.
+def vocals_of(catalog: Catalog, arguments: argparse.Namespace) -> list[str] | None:
+    """Return the ids of the clips of --vocal, those with most singing first; None if --vocal is not given.
 
     --vocal is a clip's id, a title, or a file.
     """
     vocal = arguments.vocal
     if vocal is None:
-        return [None]
+        return None
     if is_file(vocal):
         for failure in catalog.failures:
             if absolute(failure.path) == absolute(vocal):
@@ -162,21 +220,21 @@ def vocals_of(catalog: Catalog, arguments: argparse.Namespace) -> list[str | Non
 
 
 def generated(kit: Kit, catalog: Catalog, condition: Condition, arguments: argparse.Namespace) -> list[Mashup]:
-    """Return the requested number of mashups; for a voice in a file, an equal number for each of its clips."""
+    """Return the requested number of mashups; with --vocal, those of its clips in turn.
+
+    Raises
+    ------
+    GenerationError
+        If there is no mashup at all.
+    """
+    count = arguments.count
     vocals = vocals_of(catalog, arguments)
-    each = -(-arguments.count // len(vocals))
-    found: list[Sequence[Mashup]] = []
-    errors: list[GenerationError] = []
-    for vocal in vocals:
-        try:
-            found.append(kit.generate(catalog, condition=condition, count=each, seed=arguments.seed, vocal=vocal))
-        except GenerationError as error:
-            errors.append(error)
-    if not found:
-        raise errors[0]
-    # In turn, because the last vocals would get fewer than the others, or none, where the count is not a multiple.
-    in_turn = (mashup for turn in zip_longest(*found) for mashup in turn if mashup is not None)
-    return list(islice(in_turn, arguments.count))
+    mixture = Mixture(kit.generator, catalog.clips, Recipe({condition: count}), seed=arguments.seed, vocal=vocals)
+    mashups = kit.mashups(catalog, mixture)
+    reason = mixture.report.exhausted.get(condition, NO_MORE)
+    if reason != NO_MORE:
+        kit.registry.note(f"drawing ended after {len(mashups)} of {count} plans: {reason}")
+    return mashups
 
 
 def failures_of(catalog: Catalog) -> list[dict[str, str]]:
@@ -223,11 +281,12 @@ def say_what_would_be_made(
     return say_what_would_be_done(kit, [], kinds, arguments, plans=plans, unread=unread)
 
 
-def _require_database(arguments: argparse.Namespace) -> None:
-    """Raise CatalogError if there is no database at the named place."""
+def _require_database(arguments: argparse.Namespace, plans: Sequence[MashupPlan] | None = None) -> None:
+    """Raise CatalogError if there is no database at the named place, and UsageError as :func:`_require_licences`."""
     if not (database := named_database(arguments.db)).is_dir():
         raise CatalogError(f"{database} is not a database", "make one: mashkit db add FOLDER --db FOLDER")
-    opened(database, write=False).close()
+    with opened(database, write=False) as found:
+        _require_licences(found, arguments, plans)
 
 
 def say_what_would_be_made_of_plans(
@@ -241,8 +300,8 @@ def say_what_would_be_made_of_plans(
     if arguments.songs:
         return say_what_would_be_made(kit, arguments.songs, kinds, len(plans), arguments, unread)
     policy_of(arguments)
-    _require_database(arguments)
-    catalog = catalog_of(kit, arguments, [])
+    _require_database(arguments, plans)
+    catalog = catalog_of(kit, arguments, [], plans)
     failures: list[dict[str, str]] = []
     for plan in plans:
         try:

@@ -39,6 +39,10 @@ PRESETS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 of a kind, the first that works here is taken, else the last."""
 
 
+CLIP_KINDS = ("separator", "analyzer")
+"""Kinds of the components that make clips of songs; a command with --db does not run them."""
+
+
 def kit_of(arguments: argparse.Namespace) -> Kit:
     """Return the kit of the arguments; a missing choice is from the preset, the settings, or the built-in defaults."""
     given = {kind: name for kind in COMPONENT_KINDS if (name := getattr(arguments, kind, None)) is not None}
@@ -185,15 +189,10 @@ def require_licences(kit: Kit, arguments: argparse.Namespace, options: Mapping[s
         return
     problems, fixes = [], []
     for kind, option in options.items():
-        described = getattr(kit, kind).described()
-        wrong = [
-            f"{what} are under {described[field]}" if what == "weights" else f"{what} is under {described[field]}"
-            for what, field in (("code", "code_license"), ("weights", "weights_license"))
-            if not fits(described[field], policy)
-        ]
-        if not wrong:
+        problem = _not_allowed(getattr(kit, kind).described(), policy)
+        if not problem:
             continue
-        problems.append(f"{kind} {described['name']!r}: {' and '.join(wrong)}")
+        problems.append(problem)
         # An analyzer stands in for another only if it finds as much; downbeats are few analyzers' own.
         needed = getattr(kit, kind).info.provides - {"downbeats"} if kind == "analyzer" else frozenset()
         instead = sorted(
@@ -208,6 +207,42 @@ def require_licences(kit: Kit, arguments: argparse.Namespace, options: Mapping[s
         fixes.append(f"{option} {' or '.join(instead)}" if instead else f"no installed {kind} is allowed")
     if problems:
         raise UsageError(f"{'; '.join(problems)}, which --licences {policy} does not allow", "; ".join(fixes))
+
+
+def require_licences_of_clips(components: Iterable[Mapping[str, Any]], arguments: argparse.Namespace) -> None:
+    """Check the licences of the components that made a database's clips against the policy of the arguments.
+
+    Parameters
+    ----------
+    components : iterable of mapping
+        Their descriptions (:meth:`Component.describe`).
+    arguments : Namespace
+
+    Raises
+    ------
+    UsageError
+        If the code or the weights of one have a licence that the policy does not allow.
+    """
+    policy = policy_on_licences(arguments)
+    problems = dict.fromkeys(filter(None, (_not_allowed(one, policy) for one in components)))
+    if problems:
+        raise UsageError(
+            f"clips of the database were made with {'; '.join(problems)}, which --licences {policy} does not allow",
+            f"make clips with other components in another database: mashkit db add SONGS --db FOLDER --preset {policy}",
+        )
+
+
+def _not_allowed(described: Mapping[str, Any], policy: str) -> str:
+    """Return which licences of a component a policy does not allow; "" if it allows all.
+
+    Labels and true stems, which are in a database too, have no licences of a component.
+    """
+    wrong = [
+        f"{what} {described[field]}"
+        for what, field in (("code is under", "code_license"), ("weights are under", "weights_license"))
+        if not fits(described.get(field, "none"), policy)
+    ]
+    return f"{described['kind']} {described['name']!r}: {' and '.join(wrong)}" if wrong else ""
 
 
 def require_downbeats(kit: Kit, arguments: argparse.Namespace, conditions: Iterable[Condition]) -> None:
@@ -233,8 +268,31 @@ def require_downbeats(kit: Kit, arguments: argparse.Namespace, conditions: Itera
 
 
 def kinds_for_songs(arguments: argparse.Namespace) -> tuple[str, ...]:
-    """Return the kinds of components that are needed for songs but not for a database."""
-    return ("separator", "analyzer", "executor") if arguments.songs else ()
+    """Return the kinds of components that are needed for songs but not for a database.
+
+    Raises
+    ------
+    UsageError
+        If the clips are of a database, and an option is about the separator or the analyzer, because its clips were
+        made before, perhaps with others.
+    """
+    if arguments.songs:
+        return (*CLIP_KINDS, "executor")
+    if arguments.db is not None or settings.default("db") is not None:
+        given = [f"--{kind} {name}" for kind in CLIP_KINDS if (name := getattr(arguments, kind, None)) is not None]
+        given += [f"-O {text}" for text in arguments.options if text.partition(".")[0] in CLIP_KINDS]
+        if given:
+            raise UsageError(
+                f"{' and '.join(given)} with a database, whose clips are separated and analyzed already",
+                "leave it out; or name songs, or make other clips with `mashkit db add`",
+            )
+    return ()
+
+
+def kinds_run(arguments: argparse.Namespace, kinds: Iterable[str]) -> tuple[str, ...]:
+    """Return those of the kinds whose components a command runs: separator and analyzer only for songs."""
+    needed = kinds_for_songs(arguments)
+    return tuple(kind for kind in kinds if kind in needed or kind not in CLIP_KINDS)
 
 
 def options_of(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:

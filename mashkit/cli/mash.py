@@ -24,6 +24,7 @@ from mashkit.cli.status import DONE, PARTLY
 if TYPE_CHECKING:
     from mashkit.errors import MashkitError
     from mashkit.mashup import Mashup
+    from mashkit.pipeline import Kit
 
 SUMMARY = "Make the best mashups of some songs, and a page that plays them."
 TOP = 3
@@ -79,8 +80,8 @@ def add_parser(commands: Commands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Make the best mashups of some songs."""
     from mashkit.atomicfile import write_json, write_text
-    from mashkit.cli.collection import catalog_of, failures_of, generated, is_file
-    from mashkit.cli.kits import condition_of, kinds_for_songs, kit_of, require, require_downbeats
+    from mashkit.cli.collection import catalog_of, failures_of, generated, is_file, notes_of, provenance_of
+    from mashkit.cli.kits import condition_of, kinds_run, require_downbeats
     from mashkit.cli.progress import ProgressListener
     from mashkit.cli.saving import page_of, save_mashups, saved_files
     from mashkit.errors import UsageError
@@ -99,7 +100,7 @@ def run(arguments: argparse.Namespace) -> int:
         OutputSet.require_possible(arguments.output, made_of=MADE_OF, names=names)
         return _dry_run(arguments)
     arguments.options = [*_plan_options(arguments), *arguments.options]
-    kit = require(kit_of(arguments), arguments, *MASHUP_KINDS, *kinds_for_songs(arguments))
+    kit = _required(arguments)
     condition = condition_of(kit, arguments.condition)
     require_downbeats(kit, arguments, [condition])
     output = OutputSet(arguments.output, made_of=MADE_OF, names=names)
@@ -119,16 +120,19 @@ def run(arguments: argparse.Namespace) -> int:
         saved = save_mashups(kit, best, output, clicks=arguments.clicks)
         failures = [*failures_of(catalog), *unscored, *saved.failures]
         short = _shortfall(arguments, mashups, len(best), per_vocal)
+        notes = [*notes_of(kit, catalog), *short]
+        components = {kind: getattr(kit, kind).described() for kind in kinds_run(arguments, MASHUP_KINDS)}
         result = {
             "mashups": saved.records,
             "drawn": len(mashups),
             "failures": failures,
-            "notes": [*catalog.notes, *kit.registry.notes, *short],
-            "components": {kind: getattr(kit, kind).described() for kind in MASHUP_KINDS},
+            "notes": notes,
+            "components": components,
+            "provenance": provenance_of(catalog, [one.mashup.plan for one in saved.ranked]),
             "environment": environment(),
         }
         write_json(output.staging / "scores.json", result)
-        write_text(output.staging / "index.html", page_of(kit, saved, failures, catalog, arguments))
+        write_text(output.staging / "index.html", page_of(saved, failures, notes, components, arguments))
     if arguments.json:
         print_json(result)
     else:
@@ -166,12 +170,21 @@ def _shortfall(arguments: argparse.Namespace, mashups: Sequence[Mashup], kept: i
 def _dry_run(arguments: argparse.Namespace) -> int:
     """Check the arguments and components, and print the songs."""
     from mashkit.cli.collection import say_what_would_be_made
-    from mashkit.cli.kits import condition_of, kinds_for_songs, kit_of, require, require_downbeats
+    from mashkit.cli.kits import condition_of, kinds_run, require_downbeats
 
     arguments.options = [*_plan_options(arguments), *arguments.options]
-    kit = require(kit_of(arguments), arguments, *MASHUP_KINDS, *kinds_for_songs(arguments))
+    kit = _required(arguments)
     require_downbeats(kit, arguments, [condition_of(kit, arguments.condition)])
-    return say_what_would_be_made(kit, arguments.songs, MASHUP_KINDS, arguments.count, arguments)
+    kinds = kinds_run(arguments, MASHUP_KINDS)
+    return say_what_would_be_made(kit, arguments.songs, kinds, arguments.count, arguments)
+
+
+def _required(arguments: argparse.Namespace) -> Kit:
+    """Return the kit, after a check of the components that run."""
+    from mashkit.cli.kits import kinds_for_songs, kinds_run, kit_of, require
+
+    kinds = (*kinds_run(arguments, MASHUP_KINDS), *kinds_for_songs(arguments))
+    return require(kit_of(arguments), arguments, *kinds)
 
 
 def _plan_options(arguments: argparse.Namespace) -> list[str]:

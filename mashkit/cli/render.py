@@ -42,8 +42,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Render plans to mashups."""
     import attrs
 
-    from mashkit.cli.collection import catalog_of, failures_of, say_what_would_be_made_of_plans
-    from mashkit.cli.kits import kinds_for_songs, require, seeded_kit
+    from mashkit.cli.collection import catalog_of, failures_of, notes_of, say_what_would_be_made_of_plans
+    from mashkit.cli.kits import kinds_for_songs, kinds_run, require, seeded_kit
     from mashkit.cli.planfile import read_plans
     from mashkit.cli.progress import ProgressListener
     from mashkit.cli.saving import failure_of
@@ -55,7 +55,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     read = read_plans(arguments.plans)
     plans = {plan.id: plan for plan in read.plans}
-    kit = require(seeded_kit(arguments, "stretcher"), arguments, *kinds_for_songs(arguments))
+    needed = kinds_for_songs(arguments)
+    kit = require(seeded_kit(arguments, "stretcher"), arguments, *needed)
     names = [
         f"{plan.id}/{name}"
         for plan in plans.values()
@@ -63,13 +64,13 @@ def run(arguments: argparse.Namespace) -> int:
     ]
     if arguments.dry_run:
         OutputSet.require_possible(arguments.output, made_of=MADE_OF, names=names)
-        kinds = (*kinds_for_songs(arguments)[:2], "stretcher")
+        kinds = kinds_run(arguments, MASHUP_KINDS[:3])
         return say_what_would_be_made_of_plans(kit, list(plans.values()), kinds, arguments, read.failures)
     output = OutputSet(arguments.output, made_of=MADE_OF, names=names)
     rendered: list[dict[str, Any]] = []
     failures: list[dict[str, str]] = []
     with ProgressListener(kit.registry, quiet=arguments.quiet), output:
-        catalog = catalog_of(kit, arguments, arguments.songs)
+        catalog = catalog_of(kit, arguments, arguments.songs, read.plans)
         for done, plan in enumerate(plans.values(), 1):
             event = StageEvent(stage="render", item=plan.id, state="done", done=done, total=len(plans))
 
@@ -89,7 +90,9 @@ def run(arguments: argparse.Namespace) -> int:
             raise PlanError(f"none of the {len(plans)} plans could be rendered", "the reasons are above")
     failures = [*read.failures, *failures_of(catalog), *failures]
     if arguments.json:
-        print_json({"mashups": rendered, "failures": failures, "notes": catalog.notes, "environment": environment()})
+        print_json(
+            {"mashups": rendered, "failures": failures, "notes": notes_of(kit, catalog), "environment": environment()}
+        )
     else:
         print("\n".join(one["folder"] for one in rendered))
     return status_of(rendered, failures)

@@ -10,8 +10,6 @@ from typing import Any
 
 import attrs
 
-from mashkit.catalog import Catalog
-from mashkit.cli.actions import MASHUP_KINDS
 from mashkit.cli.collection import named_database
 from mashkit.cli.console import say
 from mashkit.errors import MashkitError, OutputError, Unforeseen, contained, said_of
@@ -107,9 +105,25 @@ def _saved_record(ranked: Ranked, record: Mapping[str, Any], folder: Path) -> di
 
 
 def page_of(
-    kit: Kit, saved: Saved, failures: Sequence[Mapping[str, str]], catalog: Catalog, arguments: argparse.Namespace
+    saved: Saved,
+    failures: Sequence[Mapping[str, str]],
+    notes: Sequence[str],
+    components: Mapping[str, Mapping[str, Any]],
+    arguments: argparse.Namespace,
 ) -> str:
-    """Return the page that plays the saved mashups."""
+    """Return the page that plays the saved mashups.
+
+    Parameters
+    ----------
+    saved : Saved
+    failures : sequence of mapping
+        Songs and plans that could not be used, each with the error.
+    notes : sequence of str
+        All notes of the run.
+    components : mapping of str to mapping
+        Kind → the description of the component of the run; those that made the clips are on the page in any case.
+    arguments : Namespace
+    """
     from mashkit.report import page
 
     folders = arguments.songs or [named_database(arguments.db)]
@@ -117,7 +131,7 @@ def page_of(
         saved.ranked,
         title=f"Mashups of {', '.join(path_text(path.name or path) for path in folders)}",
         failures=[(one.get("path") or f"plan {one['plan']}", one["error"]) for one in failures],
-        notes=catalog.notes,
-        components={kind: getattr(kit, kind).described() for kind in MASHUP_KINDS},
+        notes=notes,
+        components=components,
         shown=saved.cards,
     )

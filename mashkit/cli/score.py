@@ -31,8 +31,14 @@ def add_parser(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Score mashup plans."""
-    from mashkit.cli.collection import catalog_of, failures_of, say_what_would_be_made_of_plans
-    from mashkit.cli.kits import kinds_for_songs, require, require_output, seeded_kit
+    from mashkit.cli.collection import (
+        catalog_of,
+        failures_of,
+        notes_of,
+        provenance_of,
+        say_what_would_be_made_of_plans,
+    )
+    from mashkit.cli.kits import kinds_for_songs, kinds_run, require, require_output, seeded_kit
     from mashkit.cli.planfile import read_plans
     from mashkit.cli.progress import ProgressListener
     from mashkit.errors import CatalogError, PlanError, said_of
@@ -41,12 +47,14 @@ def run(arguments: argparse.Namespace) -> int:
 
     read = read_plans(arguments.plans)
     plans = read.plans
-    kit = require(seeded_kit(arguments, "scorer"), arguments, *MASHUP_KINDS[:4], *kinds_for_songs(arguments))
+    needed = kinds_for_songs(arguments)
+    kinds = kinds_run(arguments, MASHUP_KINDS[:4])
+    kit = require(seeded_kit(arguments, "scorer"), arguments, *kinds, *needed)
     require_output(arguments.output, *arguments.plans, dry_run=arguments.dry_run)
     if arguments.dry_run:
-        return say_what_would_be_made_of_plans(kit, plans, MASHUP_KINDS[:4], arguments, read.failures)
+        return say_what_would_be_made_of_plans(kit, plans, kinds, arguments, read.failures)
     with ProgressListener(kit.registry, quiet=arguments.quiet):
-        catalog = catalog_of(kit, arguments, arguments.songs)
+        catalog = catalog_of(kit, arguments, arguments.songs, plans)
         results = kit.score_plans(catalog, plans)
     for plan, result in zip(plans, results, strict=True):
         if isinstance(result, CatalogError | PlanError):  # other errors were printed as events during scoring
@@ -60,8 +68,11 @@ def run(arguments: argparse.Namespace) -> int:
     data: dict[str, Any] = {
         "scores": rows,
         "failures": [*read.failures, *failures_of(catalog)],
-        "notes": [*catalog.notes, *kit.registry.notes],
-        "components": {kind: getattr(kit, kind).described() for kind in MASHUP_KINDS[:4]},
+        "notes": notes_of(kit, catalog),
+        "components": {kind: getattr(kit, kind).described() for kind in kinds},
+        "provenance": provenance_of(
+            catalog, [plan for plan, result in zip(plans, results, strict=True) if isinstance(result, Score)]
+        ),
         "environment": environment(),
     }
     if not give(data, arguments):
