@@ -298,12 +298,13 @@ def test_intervals_cover_the_truth_as_often_as_they_say(songs: int) -> None:
         found = interval(ratio(values.sum(axis=1), np.full(songs, each)), songs, resamples=400, seed=run)
         assert found is not None
         covered += found.low <= effect <= found.high
-        flat = interval(ratio(values.ravel(), np.ones(values.size)), values.size, resamples=200, seed=run)
-        assert flat is not None
-        naive += flat.low <= effect <= flat.high
+        if run % 5 == 0:
+            flat = interval(ratio(values.ravel(), np.ones(values.size)), values.size, resamples=200, seed=run)
+            assert flat is not None
+            naive += flat.low <= effect <= flat.high
     # 95 % of 500 is 475 ± 5; what takes every mashup for an observation of its own is far too sure.
     assert 0.92 <= covered / runs <= 0.98
-    assert naive / runs < 0.75
+    assert naive / (runs / 5) < 0.75
 
 
 def with_empty(values: np.ndarray, more: int) -> Statistic:
