@@ -686,6 +686,19 @@ class TestLate(OfStretchers):
 
 
 @attrs.define(kw_only=True, eq=False)
+class Quieter(Played):
+    """By 2 dB, as engines are whose windows do not agree in phase."""
+
+    def changed(self, made: Audio, audio: Audio) -> Audio:
+        return with_samples(made, made.samples * 10 ** (-2 / 20))
+
+
+@caught_by("test_music_keeps_its_loudness")
+class TestQuieter(OfStretchers):
+    mutant = Quieter
+
+
+@attrs.define(kw_only=True, eq=False)
 class Clipping(Played):
     def changed(self, made: Audio, audio: Audio) -> Audio:
         return with_samples(made, np.clip(made.samples, -1, 1))

@@ -8,11 +8,13 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 import attrs
+import numpy as np
+import numpy.typing as npt
 
 from mashkit.arguments import require, require_number
 from mashkit.components import Component
 from mashkit.errors import ContractViolation, UsageError
-from mashkit.types import Audio, require_audio
+from mashkit.types import Audio, Samples, require_audio
 from mashkit.types.audio import RATES_HZ
 from mashkit.types.timemap import TimeMap
 
@@ -23,6 +25,14 @@ SEMITONES_RANGE = (-24.0, 24.0)
 TIME_MAP = "time_map"
 """Entry in the ``provides`` of a stretcher that can follow a time map."""
 
+MOST_MADE_UP_DB = 6.0
+"""Largest gain that :func:`keep_level` applies, dB. Phase vocoders lose 2 to 4 dB of music; a greater difference is of
+sounds with few attacks, which lie farther apart when the sound is slower, or that end within one window."""
+SHORTEST_LEVEL_S = 0.4
+"""Shortest sound of which :func:`keep_level` measures a level, seconds: one block of ITU-R BS.1770."""
+_LEVEL_BLOCK = 4096
+"""Frames that are measured at a time, because a whole song in double precision would need much memory."""
+
 
 def stretched_frames(frames: int, speed: float) -> int:
     """Return the exact number of frames after ``frames`` are played at ``speed``: frames / speed, half rounds up."""
@@ -32,6 +42,52 @@ def stretched_frames(frames: int, speed: float) -> int:
 def mapped_frames(frames: int, time_map: TimeMap, sample_rate: int) -> int:
     """Return the exact number of frames after ``frames`` follow a time map: the target of their end, half rounds up."""
     return math.floor(float(time_map.to_target(frames / sample_rate)) * sample_rate + 0.5)
+
+
+def keep_level(audio: Audio, stretched: Audio, time_map: TimeMap) -> Audio:
+    """Return ``stretched`` with one gain, so that it is as strong as the audio it was made of.
+
+    For adapters of engines that lose level. Where a phase vocoder puts windows over each other whose phases do not
+    agree, they add up in power and not in amplitude. A pure tone loses nothing by this, noise 3 dB, music 2 to 4 dB, so
+    the loss has to be measured for each sound. The gain is that of the root mean square about the mean of each channel,
+    over the whole sound: the same for all channels and moments, so neither image nor dynamics change. It is 0 to
+    ``MOST_MADE_UP_DB``, and 0 for silence and for sounds shorter than ``SHORTEST_LEVEL_S``: a stretched sound that is
+    stronger is not turned down, because it has its attacks closer together, and each is as strong as before.
+
+    Parameters
+    ----------
+    audio : Audio
+        The audio before it was stretched.
+    stretched : Audio
+        The result of the engine.
+    time_map : TimeMap
+        What it was stretched by: parts of the audio that are played slower count for longer.
+
+    Returns
+    -------
+    Audio
+        ``stretched``, or louder.
+    """
+    if min(audio.duration, stretched.duration) < SHORTEST_LEVEL_S:
+        return stretched
+    edges = np.append(np.arange(0, audio.frames, _LEVEL_BLOCK), audio.frames)
+    before = _power(audio.samples, np.diff(time_map.to_target(edges / audio.sample_rate)) / np.diff(edges))
+    after = _power(stretched.samples, np.ones(-(-stretched.frames // _LEVEL_BLOCK)))
+    if after <= 0.0:
+        return stretched
+    gain = min(math.sqrt(before / after), 10 ** (MOST_MADE_UP_DB / 20))
+    return Audio(stretched.samples * np.float32(gain), stretched.sample_rate) if gain > 1.0 else stretched
+
+
+def _power(samples: Samples, weights: npt.NDArray[np.float64]) -> float:
+    """Return the mean power about each channel's mean; a frame counts by the weight of its block."""
+    sums, squares, total = np.zeros(len(samples)), np.zeros(len(samples)), 0.0
+    for index, weight in enumerate(weights):
+        block = samples[:, index * _LEVEL_BLOCK : (index + 1) * _LEVEL_BLOCK].astype(np.float64)
+        sums += weight * block.sum(axis=1)
+        squares += weight * (block * block).sum(axis=1)
+        total += weight * block.shape[1]
+    return float(np.sum(squares / total - (sums / total) ** 2))
 
 
 @attrs.define(kw_only=True, eq=False)

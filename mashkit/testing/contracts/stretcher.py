@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from mashkit.audio.levels import loudness
 from mashkit.components import Component
 from mashkit.errors import TimeMapError, UsageError
 from mashkit.interfaces import Stretcher
@@ -53,6 +54,8 @@ class StretcherContract(ComponentContract):
     kind = "stretcher"
     drift_s: ClassVar[float] = 0.02
     """Largest allowed error of a click within a minute, seconds; with more drift a stretcher cannot keep the beat."""
+    level_db: ClassVar[float] = 1.2
+    """Largest allowed change of the loudness of music, dB."""
 
     def _outcome(self, subject: Component) -> dict[str, npt.NDArray[np.float64]]:
         assert isinstance(subject, Stretcher)
@@ -116,6 +119,16 @@ class StretcherContract(ComponentContract):
         assert np.abs(errors).max() < 2 * self.drift_s
         # The first click begins in the first frame.
         assert np.abs(back.samples[:, :1_000]).max() > 0.25 * back.peak
+
+    @sanity
+    @pytest.mark.parametrize(("speed", "semitones"), [(0.8, 0), (1.25, 0), (1, -5), (1, -2), (1, 3), (0.9, 3)])
+    def test_music_keeps_its_loudness(self, subject: Stretcher, speed: float, semitones: float) -> None:
+        # A stem that is stretched and one that is not would be out of balance in a mashup.
+        music = signals.mix(signals.band(bars=3)[0])
+        before, after = (loudness(audio) for audio in (music, subject.stretch(music, speed=speed, semitones=semitones)))
+        assert before is not None
+        assert after is not None
+        assert abs(after - before) < self.level_db
 
     def test_peaks_above_one_survive(self, subject: Stretcher) -> None:
         loud = signals.tone(440.0, 1.0, amplitude=3.0)

@@ -12,7 +12,9 @@ import numpy.typing as npt
 
 from mashkit.components import ComponentInfo
 from mashkit.interfaces import Stretcher
+from mashkit.interfaces.stretcher import keep_level
 from mashkit.types import Audio, Samples
+from mashkit.types.timemap import TimeMap
 from mashkit_librosa import STRETCHER
 
 
@@ -23,6 +25,10 @@ class LibrosaStretcher(Stretcher):
     Attacks are smeared over a window, so clicks are up to some milliseconds off their place, but they do not drift.
     The channels are stretched together, which keeps the stereo image. Needs about 5 MB of memory per second of each
     channel at 44.1 kHz.
+
+    The vocoder alone makes noise 3.1 dB quieter: its Hann windows, of which four lie over each other, then add up in
+    power, and not in amplitude as their normalisation assumes. A pure tone keeps its level, music loses 2 to 4 dB. The
+    result gets one gain that makes up for it, of at most 6 dB (:func:`mashkit.interfaces.stretcher.keep_level`).
 
     Parameters
     ----------
@@ -49,7 +55,8 @@ class LibrosaStretcher(Stretcher):
             # Resampling from pitch times the sample rate plays the audio pitch times faster.
             rate = audio.sample_rate
             stretched = librosa.resample(stretched, orig_sr=rate * pitch, target_sr=rate, res_type="soxr_hq")
-        return Audio(stretched[:, :frames], audio.sample_rate)
+        made = Audio(stretched[:, :frames], audio.sample_rate)
+        return keep_level(audio, made, TimeMap((0.0, speed), (0.0, 1.0)))
 
 
 def _stretched(samples: Samples, n_fft: int, speed: float) -> npt.NDArray[np.floating[Any]]:
