@@ -74,14 +74,14 @@ def is_source(value: object, *members: str) -> bool:
 
 
 class _Stems(FrozenMapping[Role, Audio]):
-    """The stems of a mashup; the KeyError for anything else than one of its roles names them."""
+    """The stems of a mashup by role, which may be its name; the KeyError for anything else names those it has."""
 
     __slots__ = ()
 
-    def __getitem__(self, role: Role) -> Audio:
+    def __getitem__(self, role: Role | str) -> Audio:
         try:
-            return super().__getitem__(role)
-        except KeyError:
+            return super().__getitem__(Role(role))
+        except (KeyError, ValueError):
             raise KeyError(f"the mashup has no stem {str(role)!r}: it has {', '.join(self)}") from None
 
 
@@ -100,7 +100,7 @@ class Rendering:
         The largest reduction by the limiter at any moment, ≥ 0 dB.
     """
 
-    stems: Mapping[Role, Audio] = attrs.field(converter=_Stems)
+    stems: _Stems = attrs.field(converter=_Stems)
     mix: Audio
     gain_db: float
     limited_db: float
@@ -186,7 +186,7 @@ class Mashup:
         """The clip of each layer."""
         return FrozenMapping({layer.role: self.renderer.source.clip(layer.clip_id) for layer in self.plan.layers})
 
-    def tuning(self, role: Role = Role.VOCAL) -> float:
+    def tuning(self, role: Role | str = Role.VOCAL) -> float:
         """Return the tuning of ``role``'s clip, cents from A = 440 Hz; 0 if it is unknown.
 
         The chroma of a clip's own stem is centred on it, and goes up by :meth:`transposition`. The chroma of a rendered
@@ -208,7 +208,7 @@ class Mashup:
         semitones = self.plan.layer(Role.VOCAL).semitones
         return self.tuning() + 100 * (semitones - round(semitones))
 
-    def transposition(self, role: Role) -> float:
+    def transposition(self, role: Role | str) -> float:
         """Return the semitones from a pitch class in the clip's tuning to the played one in :attr:`played_tuning`.
 
         A clip at −43 cents that is shifted by +2.43 semitones to a vocal at 0 cents is two semitones higher. The result
@@ -232,7 +232,7 @@ class Mashup:
         """The sample rate of stems and mix, Hz."""
         return self._clip(Role.VOCAL).sample_rate
 
-    def source_stem(self, role: Role) -> Audio:
+    def source_stem(self, role: Role | str) -> Audio:
         """Return the clip's own stem for ``role``: the whole clip, before stretching, placing and gain.
 
         Raises
@@ -240,9 +240,10 @@ class Mashup:
         PlanError
             If the plan has no such layer.
         """
-        return self.renderer.source.stem(self.plan.layer(role).clip_id, role)
+        layer = self.plan.layer(role)
+        return self.renderer.source.stem(layer.clip_id, layer.role)
 
-    def stem_key(self, role: Role) -> Hashable:
+    def stem_key(self, role: Role | str) -> Hashable:
         """Return a key under which a scorer can keep what it measured of :meth:`source_stem`.
 
         The ids of a source with provenance, such as a catalog, depend on the sound: equal ids are equal stems. Any
@@ -257,7 +258,7 @@ class Mashup:
         clip_id, source = self.plan.layer(role).clip_id, self.renderer.source
         return clip_id, role, None if source.provenance([clip_id]) else _Identity(source)
 
-    def beats(self, role: Role = Role.VOCAL) -> Times:
+    def beats(self, role: Role | str = Role.VOCAL) -> Times:
         """Return the times in the mashup of the beats of ``role``'s clip, seconds; the vocal's beats are its grid.
 
         Raises
@@ -280,7 +281,7 @@ class Mashup:
         beats = self.beats()
         return beats if len(beats) >= 2 else np.array([0.0, self.plan.duration_s])
 
-    def downbeats(self, role: Role = Role.VOCAL) -> Times:
+    def downbeats(self, role: Role | str = Role.VOCAL) -> Times:
         """Return the times in the mashup of the downbeats of ``role``'s clip, seconds; see :meth:`beats`."""
         return self._carried(role, "downbeats")
 
@@ -289,10 +290,10 @@ class Mashup:
         known = self._clip(Role.VOCAL).analysis.has("downbeats")
         return self.downbeats() if known else np.zeros(0)
 
-    def _clip(self, role: Role) -> Clip:
+    def _clip(self, role: Role | str) -> Clip:
         return self.renderer.source.clip(self.plan.layer(role).clip_id)
 
-    def _carried(self, role: Role, field: str) -> Times:
+    def _carried(self, role: Role | str, field: str) -> Times:
         clip = self._clip(role)
         clip.require(field)
         times = self.plan.layer(role).to_mashup(getattr(clip.analysis, field))
@@ -301,7 +302,7 @@ class Mashup:
         found: Times = np.maximum(times[inside], 0.0)
         return found
 
-    def layer_audio(self, role: Role) -> Audio:
+    def layer_audio(self, role: Role | str) -> Audio:
         """Return ``role``'s layer before mixing: stretched, placed and with its own gain.
 
         Fades, ducking and the peak guard are missing, because mixing computes them from all layers. The layer is placed
@@ -315,7 +316,7 @@ class Mashup:
         return as_audio(self.renderer.placed(self.plan.layer(role), self.plan.duration_s), self._clip(role).sample_rate)
 
     @property
-    def stems(self) -> Mapping[Role, Audio]:
+    def stems(self) -> _Stems:
         """The rendered stems; their sum is :attr:`mix`."""
         return self.renderer.render(self.plan).stems
 

@@ -431,7 +431,7 @@ class Kit:
         renderer = Renderer(catalog, self.stretcher)
         return [renderer.mashup(self._playable(plan)) for plan in chosen]
 
-    def score_plans(self, catalog: ClipSource, plans: Sequence[MashupPlan]) -> list[Score | MashkitError]:
+    def score_plans(self, catalog: ClipSource, plans: Iterable[MashupPlan]) -> list[Score | MashkitError]:
         """Score plans, one result each: a score, or an error, for example if the catalog lacks the plan's clips."""
         _require_source(catalog)
         plans = require_all("plans", plans, MashupPlan, "give plans; MashupPlan.from_json reads the text of one")
@@ -443,7 +443,7 @@ class Kit:
     def _playable(self, plan: MashupPlan) -> MashupPlan:
         return playable(self._finish.of(plan), self.stretcher)
 
-    def best_variants(self, mashups: Sequence[Mashup]) -> list[Mashup]:
+    def best_variants(self, mashups: Iterable[Mashup]) -> list[Mashup]:
         """Return, for each mashup, its variant with the highest score, for example the best offset of its phrases.
 
         :meth:`Generator.variants` defines the variants. If no variant of a mashup can be scored, the mashup stays as it
@@ -473,7 +473,7 @@ class Kit:
         plans = [self._playable(plan) for plan in self.generator.variants(mashup.plan, clips)]
         return [mashup.renderer.mashup(plan) for plan in plans]
 
-    def score(self, mashups: Sequence[Mashup]) -> list[Score | MashkitError]:
+    def score(self, mashups: Iterable[Mashup]) -> list[Score | MashkitError]:
         """Score mashups, one result each; the result of a mashup that cannot be scored is its error.
 
         A :class:`mashkit.interfaces.scorer.RelativeScorer` compares all mashups that could be measured. A mashup with a
@@ -526,7 +526,7 @@ class Kit:
 
     def rank(
         self,
-        mashups: Sequence[Mashup],
+        mashups: Iterable[Mashup],
         *,
         top: int | None = None,
         per_vocal: int | None = None,
@@ -536,7 +536,7 @@ class Kit:
 
         Parameters
         ----------
-        mashups : sequence of Mashup
+        mashups : iterable of Mashup
         top : int, optional
             Number of mashups to return; all by default.
         per_vocal : int, optional

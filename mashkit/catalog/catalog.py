@@ -194,7 +194,7 @@ class Catalog:
         """Return the clip; raises CatalogError and UsageError as :meth:`record` does."""
         return self.record(clip_id).clip
 
-    def stem(self, clip_id: str, role: Role) -> Audio:
+    def stem(self, clip_id: str, role: Role | str) -> Audio:
         """Return the clip's stem for ``role``, as separated.
 
         Raises
