@@ -45,6 +45,7 @@ from mashkit.interfaces.analyzer import ANALYSIS_FIELDS
 from mashkit.interfaces.scorer import RelativeScorer
 from mashkit.mashup import Mashup
 from mashkit.types import Analysis, Audio, Score, StemSet
+from mashkit.types.stems import REST
 
 T = TypeVar("T")
 
@@ -464,10 +465,6 @@ class StandingScorer(_Scorers, RelativeScorer):
             parts |= {f"{name}.{self.how}": stands[name][index] for name in self.parts}
             scores.append(Score(total / whole, "ordinal", parts))
         return scores
-
-
-REST = "other"
-"""The stem to which stems are added that not every separator of an ensemble gives."""
 
 
 @attrs.define(kw_only=True, eq=False, slots=False)

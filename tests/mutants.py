@@ -177,6 +177,19 @@ class TestGated(OfSeparators):
 
 
 @attrs.define(kw_only=True, eq=False)
+class OfOffsets(Bands):
+    """Hears the mix with its offset, which goes to the drums."""
+
+    def separate(self, mix: Audio, *, peak: float | None = None, stems: Iterable[str] | None = None) -> StemSet:
+        return Bands._separate(self, mix)
+
+
+@caught_by("test_an_offset_does_not_change_stems")
+class TestOfOffsets(OfSeparators):
+    mutant = OfOffsets
+
+
+@attrs.define(kw_only=True, eq=False)
 class LongOnly(Bands):
     def _separate(self, mix: Audio) -> StemSet:
         if mix.frames < 4096:
@@ -450,6 +463,22 @@ class LevelMinded(Wrapped):
 @caught_by("test_level_does_not_matter")
 class TestLevelMinded(OfAnalyzers):
     mutant = LevelMinded
+
+
+@attrs.define(kw_only=True, eq=False)
+class OffsetMinded(Wrapped):
+    """Counts in halves where the mix has an offset, as a tracker does that divides by a peak with the offset in it."""
+
+    def analyze(self, mix: Audio) -> Analysis:
+        found = Wrapped.analyze(self, mix)
+        if found.tempo is None or abs(mix.samples.mean()) < 0.1:
+            return found
+        return attrs.evolve(found, tempo=found.tempo / 2)
+
+
+@caught_by("test_an_offset_does_not_change_the_analysis")
+class TestOffsetMinded(OfAnalyzers):
+    mutant = OffsetMinded
 
 
 @attrs.define(kw_only=True, eq=False)

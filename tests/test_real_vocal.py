@@ -17,7 +17,16 @@ from hypothesis import strategies as st
 
 import mashkit as mk
 from mashkit.audio.files import load, save
-from mashkit.audio.levels import FULL_SCALE, USUAL_PEAK, complaints, loudness, one_signal, usual_gain
+from mashkit.audio.levels import (
+    FULL_SCALE,
+    LEAST_OFFSET,
+    USUAL_PEAK,
+    complaints,
+    constant_offset,
+    loudness,
+    one_signal,
+    usual_gain,
+)
 from mashkit.audio.silence import SILENCE_DB, sounding_seconds
 from mashkit.catalog import Catalog
 from mashkit.catalog.database import MashupDB
@@ -264,6 +273,51 @@ def test_a_quiet_part_of_a_loud_song_is_left_as_it_is() -> None:
     separator.separate(quiet, peak=0.01)
     assert separator.heard[0] == pytest.approx(quiet.peak)
     assert separator.heard[1] == pytest.approx(100 * quiet.peak)
+
+
+@given(offset=st.floats(-0.9, 0.9), other=st.floats(-0.9, 0.9), gain=st.sampled_from([1.0, 0.01]))
+def test_a_constant_offset_is_found_in_each_channel_alone(offset: float, other: float, gain: float) -> None:
+    noise = signals.noise(2.5, sample_rate=8_000)
+    offsets = np.array([offset, other])
+    moved = Audio((noise.samples + offsets[:, None]) * np.float32(gain), noise.sample_rate)
+    found = constant_offset(moved, peak=gain * noise.peak) / gain
+    assert np.abs(found - offsets).max() < LEAST_OFFSET + 0.005  # the noise itself has a mean in each second
+    assert not constant_offset(noise).any()
+
+
+def test_an_offset_that_rests_have_not_belongs_to_the_notes() -> None:
+    note = signals.noise(4.0, sample_rate=8_000).samples + np.float32(0.1)
+    rest = np.zeros((2, 8_000), np.float32)
+    assert constant_offset(Audio(note, 8_000)) == pytest.approx([0.1, 0.1], abs=0.005)
+    assert not constant_offset(Audio(np.concatenate([note, rest], axis=1), 8_000)).any()
+    assert not constant_offset(Audio(note[:, :7_999], 8_000)).any()
+
+
+def test_a_separator_hears_no_offset_and_the_rest_has_it_back() -> None:
+    separator, noise = Shares(), signals.noise(2.0)
+    assert np.array_equal(separator.separate(noise).stems["other"].samples, noise.samples * np.float32(0.3))
+    moved = Audio(noise.samples + np.float32([[0.4], [-0.2]]), noise.sample_rate)
+    for peak in (None, moved.peak):
+        stems = separator.separate(moved, peak=peak)
+        assert separator.heard[-1] == pytest.approx(separator.heard[0], abs=0.005)
+        assert np.abs(stems.stems["vocals"].samples.mean(axis=1)).max() < 1e-6
+        assert np.abs(signals.mix(stems).samples - moved.samples).max() < 1e-6
+        assert np.abs(separator.separate(moved, stems=["drums"]).stems["drums"].samples.mean(axis=1)).max() < 1e-6
+
+
+def test_a_song_with_an_offset_gives_the_clip_of_one_without(tmp_path: Path) -> None:
+    mix = signals.mix(signals.band(bars=16)[0])
+    clips = []
+    for name, offset in (("plain", 0.0), ("moved", 0.3)):
+        sound = Audio(mix.samples * np.float32(0.5) + np.float32(offset), mix.sample_rate)
+        path = save(tmp_path / f"{name}.wav", sound)
+        catalog = catalog_of(tmp_path, path)
+        assert len(catalog.notes) == bool(offset)
+        (clip,) = catalog.clips
+        clips.append(clip)
+        for role in Role:
+            assert np.abs(catalog.stem(clip.id, role).samples.mean()) < LEAST_OFFSET
+    assert clips[0].activity == clips[1].activity
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,12 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import soxr
 
 from mashkit.errors import OutputError, UsageError
 from mashkit.types import Audio, Samples
+from mashkit.types.stems import REST
 
 IN_MEMORY = 10 * 60 * 44_100 * 2 * 4
 """Largest buffer kept in memory, bytes: ten minutes of stereo at 44.1 kHz (212 MB)."""
@@ -199,7 +201,7 @@ def resampled(audio: Audio, sample_rate: int, *, frames: int | None = None) -> A
 
 
 def stems_of(mix: Audio, native: Audio, buffers: dict[str, AudioBuffer]) -> dict[str, Audio]:
-    """Return separated stems at the mix's rate and length; the sound that resampling lost is added to "other".
+    """Return separated stems at the mix's rate and length; the sound that resampling lost is added to :data:`REST`.
 
     Parameters
     ----------
@@ -212,9 +214,9 @@ def stems_of(mix: Audio, native: Audio, buffers: dict[str, AudioBuffer]) -> dict
     stems = {}
     for name in list(buffers):
         stems[name] = resampled(buffers.pop(name).audio(native.sample_rate), mix.sample_rate, frames=mix.frames)
-    if native is not mix and "other" in stems:
+    if native is not mix and REST in stems:
         heard = resampled(native, mix.sample_rate, frames=mix.frames)
-        stems["other"] = weighted_sum([(1, stems["other"]), (1, mix), (-1, heard)])
+        stems[REST] = weighted_sum([(1, stems[REST]), (1, mix), (-1, heard)])
     return stems
 
 
@@ -243,6 +245,25 @@ def joined(parts: Sequence[Audio]) -> Audio:
             settle(audio.samples)
             buffer.settle()
     return buffer.audio(sample_rate)
+
+
+def shifted(audio: Audio, by: npt.NDArray[np.float64]) -> Audio:
+    """Return audio with a constant added to each channel, in an :class:`AudioBuffer`; ``audio`` itself for zeros.
+
+    Parameters
+    ----------
+    audio : Audio
+    by : array of float64, shape (channels,)
+    """
+    if not by.any():
+        return audio
+    buffer = AudioBuffer(audio.channels, audio.frames)
+    constants = by[:, None].astype(np.float32)
+    for start in range(0, audio.frames, _BLOCK):
+        buffer.samples[:, start : start + _BLOCK] = audio.samples[:, start : start + _BLOCK] + constants
+        settle(audio.samples)
+        buffer.settle()
+    return buffer.audio(audio.sample_rate)
 
 
 def weighted_sum(parts: Sequence[tuple[float, Audio]]) -> Audio:

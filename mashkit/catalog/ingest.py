@@ -19,9 +19,9 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from mashkit.audio.buffers import weighted_sum
+from mashkit.audio.buffers import shifted, weighted_sum
 from mashkit.audio.files import load, resample
-from mashkit.audio.levels import complaints, loudness, usual_gain
+from mashkit.audio.levels import complaints, constant_offset, loudness, usual_gain
 from mashkit.audio.silence import is_silent, loudest_second_db, sounding_seconds
 from mashkit.catalog.excerpts import SAMPLE_RATE as SAMPLE_RATE
 from mashkit.catalog.excerpts import SHORTEST_S, Excerpt, ExcerptPolicy
@@ -419,8 +419,12 @@ class _Decoded:
 
     @cached_property
     def _at_rate(self) -> tuple[Audio, ...]:
-        """All files at the clips' sample rate and in stereo, so that they can be mixed."""
-        return tuple(_stereo(resample(audio, SAMPLE_RATE)) for audio in self._originals)
+        """All files at the clips' sample rate and in stereo, so that they can be mixed.
+
+        A constant offset is taken off, because a stem with an offset counts as sounding, and clicks where it is cut.
+        """
+        at_rate = (resample(audio, SAMPLE_RATE) for audio in self._originals)
+        return tuple(_stereo(shifted(audio, -constant_offset(audio))) for audio in at_rate)
 
     @cached_property
     def mix(self) -> Audio:

@@ -10,7 +10,8 @@ from typing import ClassVar
 import attrs
 import numpy as np
 
-from mashkit.audio.levels import channels_cancel, one_signal, usual_gain
+from mashkit.audio.buffers import shifted
+from mashkit.audio.levels import channels_cancel, constant_offset, one_signal, usual_gain
 from mashkit.audio.silence import is_silent
 from mashkit.components import Component
 from mashkit.errors import AnalysisError, AudioError, ContractViolation, raised
@@ -53,8 +54,8 @@ class Analyzer(Component):
         ----------
         mix : Audio
             Any sample rate, one or two channels, at least one frame; not altered. If the phases of the channels are
-            opposite, their difference is analysed. If the level is far from that of published music, it is first
-            changed to a usual level (:mod:`mashkit.audio.levels`).
+            opposite, their difference is analysed. A constant offset is first taken off, and if the level is far from
+            that of published music, it is changed to a usual level (:mod:`mashkit.audio.levels`).
 
         Returns
         -------
@@ -81,7 +82,7 @@ class Analyzer(Component):
         heard = Audio(one_signal(mix)[None], mix.sample_rate) if channels_cancel(mix) else mix
         if is_silent(heard):  # at its own level: a noise floor that was raised would not be silent
             return Analysis()
-        heard = _at_usual_level(heard)
+        heard = _at_usual_level(shifted(heard, -constant_offset(heard)))
         with self.backend_call("analyze"):
             try:
                 analysis = self._analyze(heard)
@@ -121,7 +122,7 @@ class Analyzer(Component):
 
     @abstractmethod
     def _analyze(self, mix: Audio) -> Analysis:
-        """Analyze a non-empty mono or stereo mix of a usual level that is not silent."""
+        """Analyze a non-empty mono or stereo mix of a usual level, without an offset, that is not silent."""
 
 
 def _at_usual_level(mix: Audio) -> Audio:

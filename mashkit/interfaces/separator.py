@@ -7,14 +7,15 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 import attrs
+import numpy as np
 
 from mashkit.arguments import require_all, require_number
-from mashkit.audio.buffers import weighted_sum
-from mashkit.audio.levels import usual_gain
+from mashkit.audio.buffers import shifted, weighted_sum
+from mashkit.audio.levels import constant_offset, usual_gain
 from mashkit.components import Component
 from mashkit.errors import AudioError, ContractViolation, UsageError
 from mashkit.types import Audio, StemSet, require_audio
-from mashkit.types.stems import STEM_NAMES
+from mashkit.types.stems import REST, STEM_NAMES
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -57,13 +58,17 @@ class Separator(Component):
         at a usual peak, and its stems are scaled back. The reason is that networks were trained on published music, and
         lose up to 6 dB of a vocal at a peak of −30 dB.
 
+        A constant offset (:func:`mashkit.audio.levels.constant_offset`) is taken off the mix before and added to the
+        stem "other" afterwards, because it makes no sound, but networks give it to bass and drums. Without a stem
+        "other" it is in no stem.
+
         Parameters
         ----------
         mix : Audio
             Any sample rate, one or two channels, at least one frame; not altered.
         peak : float, optional
             Largest absolute sample of the recording from which the mix was cut. This peak is then used, so that a quiet
-            part of a loud song keeps its level. By default the mix's own peak.
+            part of a loud song keeps its level. By default the mix's own peak. Both count without the mix's offset.
         stems : iterable of str, optional
             Names of the stems to return; by default all. A separator that can leave out work for the others does so
             (:meth:`_separate_some`). Most compute all stems at once.
@@ -90,11 +95,13 @@ class Separator(Component):
             raise AudioError("the mix is empty: nothing to separate")
         if mix.channels > 2:
             raise AudioError(f"the mix has {mix.channels} channels", "downmix it to stereo first")
-        peak = mix.peak if peak is None else require_number("peak", peak, 0)
+        peak = None if peak is None else require_number("peak", peak, 0)
         wanted = None if stems is None else self.stems_asked(stems)
+        offset = constant_offset(mix, peak)
         with self.backend_call("separate"):
-            gain = usual_gain(peak)
-            heard = mix if gain == 1 else weighted_sum([(gain, mix)])
+            heard = shifted(mix, -offset)
+            gain = usual_gain(heard.peak if peak is None else max(0.0, peak - float(np.abs(offset).max())))
+            heard = heard if gain == 1 else weighted_sum([(gain, heard)])
             if wanted is None or wanted == self.info.provides:
                 made = self._separate(heard)
             else:
@@ -111,9 +118,12 @@ class Separator(Component):
                     f"separator {self.info.name!r} returned {name} as {stem.samples.shape} at {stem.sample_rate} Hz "
                     f"for a mix of {mix.samples.shape} at {mix.sample_rate} Hz"
                 )
-        if gain == 1:
-            return made
-        return StemSet({name: weighted_sum([(1 / gain, stem)]) for name, stem in made.stems.items()})
+        found = dict(made.stems)
+        if gain != 1:
+            found = {name: weighted_sum([(1 / gain, stem)]) for name, stem in found.items()}
+        if REST in found:
+            found[REST] = shifted(found[REST], offset)
+        return StemSet(found)
 
     def stems_asked(self, stems: Iterable[str]) -> frozenset[str]:
         """Return the names of the stems that :meth:`separate` would return; raise UsageError if one is not provided."""
@@ -129,7 +139,7 @@ class Separator(Component):
 
     @abstractmethod
     def _separate(self, mix: Audio) -> StemSet:
-        """Separate a non-empty mono or stereo mix of a usual level."""
+        """Separate a non-empty mono or stereo mix of a usual level, without an offset."""
 
     def _separate_some(self, mix: Audio, stems: frozenset[str]) -> StemSet:
         """Separate as :meth:`_separate` does, and return only ``stems``, some of those that the separator provides.

@@ -79,6 +79,10 @@ STEM_NAMES = tuple(name for names in ROLE_STEMS.values() for name in names)
 """The names that stems may have."""
 
 
+REST = "other"
+"""The stem that holds what is in no other stem of a separator."""
+
+
 def require_stem_names(names: Iterable[Any]) -> None:
     """Raise StemError if a name is not a stem's, because such a stem has no role and would not be used."""
     unknown = [name for name in names if name not in STEM_NAMES]

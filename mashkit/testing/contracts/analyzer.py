@@ -196,6 +196,17 @@ class AnalyzerContract(ComponentContract):
             late = np.abs(scaled.beats[:, None] - found.beats[None]).min(axis=1)
             assert np.mean(late < 0.02) > 0.9
 
+    def test_an_offset_does_not_change_the_analysis(
+        self, subject: Analyzer, found: Analysis, song: tuple[Audio, Analysis]
+    ) -> None:
+        offset = np.linspace(0.3, 0.1, song[0].channels, dtype=np.float32)[:, None]
+        moved = subject.analyze(Audio(song[0].samples + offset, song[0].sample_rate))
+        assert moved.key == found.key
+        assert moved.tempo == (found.tempo and pytest.approx(found.tempo, rel=0.01))
+        assert (moved.beats is None) == (found.beats is None)
+        if moved.beats is not None and found.beats is not None:
+            assert np.mean(np.abs(moved.beats[:, None] - found.beats[None]).min(axis=1) < 0.02) > 0.9
+
     @sanity
     def test_silence_before_moves_the_beats(
         self, subject: Analyzer, found: Analysis, song: tuple[Audio, Analysis]

@@ -12,6 +12,7 @@ from mashkit.interfaces import Separator
 from mashkit.synthetic import signals
 from mashkit.testing.contracts.component import ROUNDING, ComponentContract, sanity
 from mashkit.types import Audio, StemSet
+from mashkit.types.stems import REST
 
 
 class SeparatorContract(ComponentContract):
@@ -77,6 +78,17 @@ class SeparatorContract(ComponentContract):
             for name, stem in stems.items():
                 rest = scaled[name].samples / np.float32(gain) - stem.samples
                 assert np.sqrt(np.mean(rest**2)) < 0.01 * np.sqrt(np.mean(usual.samples**2)), (name, gain)
+
+    def test_an_offset_does_not_change_stems(self, subject: Separator, mix: Audio) -> None:
+        mix = Audio(mix.samples - mix.samples.mean(axis=1, keepdims=True), mix.sample_rate)
+        stems = subject.separate(mix)
+        offset = np.linspace(0.3, -0.1, mix.channels, dtype=np.float32)[:, None]
+        moved = dict(subject.separate(Audio(mix.samples + offset, mix.sample_rate)).stems)
+        if REST in moved:
+            moved[REST] = Audio(moved[REST].samples - offset, mix.sample_rate)
+        for name, stem in stems.stems.items():
+            rest = moved[name].samples - stem.samples
+            assert np.sqrt(np.mean(rest**2)) < 0.01 * np.sqrt(np.mean(mix.samples**2)), name
 
     def test_silence_gives_silence(self, subject: Separator) -> None:
         for name, stem in subject.separate(signals.silence(3.0)).stems.items():
