@@ -35,7 +35,6 @@ _TAGS_LIE_WITHIN = 1 << 16
 """Number of bytes at a file's beginning and end that are searched for the mark."""
 _TEXT_BEGINS_WITHIN = 1 << 10
 """Number of bytes at the beginning of a file by which text that mashkit wrote is recognized."""
-_JSON_OR_PAGE = r"\{|\[|<!doctype html"
 OUR_PAGE = (
     r'<!doctype html>\s*<html lang="en">\s*<head>\s*<meta charset="utf-8">\s*'
     r"""<meta http-equiv="Content-Security-Policy" content="default-src 'none'"""
@@ -107,7 +106,7 @@ def _json_of(content: bytes) -> object:
         return None
 
 
-def require_replaceable_text(path: Path, expected: str | Keys = _JSON_OR_PAGE) -> None:
+def require_replaceable_text(path: Path, expected: str | Keys) -> None:
     """Raise OutputError if ``path`` holds something else than the text that mashkit writes, or is not a file.
 
     Parameters
@@ -115,7 +114,6 @@ def require_replaceable_text(path: Path, expected: str | Keys = _JSON_OR_PAGE) -
     path : Path
     expected : str or Keys
         What mashkit writes there: its keys if it is JSON, else a regular expression for its beginning, in any case.
-        Default: any JSON or HTML.
     """
     require_no_other_kind(path)
     if not is_file(path):
@@ -130,12 +128,11 @@ def require_replaceable_text(path: Path, expected: str | Keys = _JSON_OR_PAGE) -
     except OSError as error:
         raise OutputError(f"cannot replace {path_text(path)}: {error.strerror}", "name another file with -o") from error
     if start and not known:
-        holds = (
-            "no JSON and no page, so mashkit did not write it"
-            if expected == _JSON_OR_PAGE
-            else "something else than it will, so this command of mashkit did not write it"
+        raise OutputError(
+            f"{path_text(path)} exists already, and holds something else than it will, so this command of mashkit did "
+            "not write it",
+            "name another file with -o",
         )
-        raise OutputError(f"{path_text(path)} exists already, and holds {holds}", "name another file with -o")
 
 
 @attrs.frozen

@@ -61,6 +61,10 @@ def test_a_command_replaces_its_own_output_and_not_that_of_another(song: Path, t
         assert run("tag", song, "--analyzer", "librosa", "-o", tags, "--quiet") == 0
         assert run("plugins", "-o", listed) == 0
     assert run("generate", song, "-o", plans, "--dry-run") == 0
+    scores = tmp_path / "s.json"
+    scores.write_text(json.dumps(dict.fromkeys(("scores", "failures", "notes", "components", "environment"))))
+    assert run("score", plans, "--songs", song, "-o", scores, "--dry-run") == 0
+    assert run("score", plans, "--songs", song, "-o", analyses, "--dry-run") == 1
     record = tmp_path / "plan.json"  # as `mash` writes it: a plan, and what it was made of
     record.write_text(json.dumps({"plan": plan(0).to_dict(), "environment": {}}, indent=2))
     for command, own in (("analyze", analyses), ("tag", tags), ("generate", plans)):

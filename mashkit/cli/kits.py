@@ -7,22 +7,19 @@ import contextlib
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from mashkit.arguments import json_or_text
-from mashkit.atomicfile import require_possible_folder, require_writable_folder
 from mashkit.catalog.excerpts import LONGEST_S, SHORTEST_S, ExcerptPolicy
 from mashkit.cli import settings
 from mashkit.cli.actions import COMPONENT_KINDS
 from mashkit.cli.console import say
 from mashkit.components import Component
 from mashkit.composite import CACHED, is_composite
-from mashkit.errors import MashkitError, OutputError, PlanError, UsageError
+from mashkit.errors import MashkitError, PlanError, UsageError
 from mashkit.licences import fits
-from mashkit.paths import path_text, without_links
+from mashkit.paths import path_text
 from mashkit.pipeline import Kit
-from mashkit.products import require_replaceable_text
 from mashkit.types import Condition, Finish
 
 PRESETS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
@@ -348,35 +345,6 @@ def _seeds(component: Component) -> list[str]:
     # What "cached:" stores takes its options as they are.
     found = ((part.info.name, seed) for part in component.members() for seed in _seeds(part))
     return [seed if name.startswith(CACHED) else f"{part}.{seed}" for part, seed in found]
-
-
-def require_output(path: Path | None, *read: Path, dry_run: bool = False) -> None:
-    """Check the file, if any, to which data are written, so that an error comes before the work and not after.
-
-    Parameters
-    ----------
-    path : Path, optional
-        The file of ``-o``.
-    read : Path
-        Files that the command reads, so that none of them is replaced by what it writes.
-    dry_run : bool
-        Whether nothing may be made, not even the file's folder.
-
-    Raises
-    ------
-    OutputError
-        If the file cannot be written, is one of the files that are read, is a device or a pipe, or is not a file that
-        mashkit wrote.
-    """
-    if path is None:
-        return
-    if without_links(path) in map(without_links, read):
-        raise OutputError(f"cannot write {path}: the command reads it", "name another file with -o")
-    require_replaceable_text(path)
-    if dry_run:
-        require_possible_folder(path.parent)
-    else:
-        require_writable_folder(path.parent)
 
 
 def policy_of(arguments: argparse.Namespace) -> ExcerptPolicy:

@@ -38,10 +38,12 @@ def run(arguments: argparse.Namespace) -> int:
         provenance_of,
         say_what_would_be_made_of_plans,
     )
-    from mashkit.cli.kits import kinds_for_songs, kinds_run, require, require_output, seeded_kit
+    from mashkit.cli.kits import kinds_for_songs, kinds_run, require, seeded_kit
+    from mashkit.cli.outputs import require_output
     from mashkit.cli.planfile import read_plans
     from mashkit.cli.progress import ProgressListener
     from mashkit.errors import CatalogError, PlanError, said_of
+    from mashkit.products import Keys
     from mashkit.rendering.output import environment
     from mashkit.types import Score
 
@@ -50,7 +52,8 @@ def run(arguments: argparse.Namespace) -> int:
     needed = kinds_for_songs(arguments)
     kinds = kinds_run(arguments, MASHUP_KINDS[:4])
     kit = require(seeded_kit(arguments, "scorer"), arguments, *kinds, *needed)
-    require_output(arguments.output, *arguments.plans, dry_run=arguments.dry_run)
+    keys = Keys(["scores", "failures", "notes", "components", "environment"], ["provenance"])
+    require_output(arguments.output, keys, *arguments.plans, dry_run=arguments.dry_run)
     if arguments.dry_run:
         return say_what_would_be_made_of_plans(kit, plans, kinds, arguments, read.failures)
     with ProgressListener(kit.registry, quiet=arguments.quiet):

@@ -45,11 +45,11 @@ def _configure(made: argparse.ArgumentParser) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     from mashkit.cli.console import print_json, say
-    from mashkit.cli.kits import require_output
+    from mashkit.cli.outputs import require_output
     from mashkit.preferences import read_preferences
     from mashkit_taste.learning import learn
 
-    require_output(arguments.output, *arguments.preferences)
+    require_output(arguments.output, r'\{\s*"kind": "mashkit taste"', *arguments.preferences)
     chosen = _chosen(arguments)
     preferences = [one for path in arguments.preferences for one in read_preferences(path)]
     left_out: list[str] = []
