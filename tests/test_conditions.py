@@ -132,7 +132,8 @@ def test_the_defaults_of_rules_are_those_of_the_generator() -> None:
     [
         (0, True, False, False), (0.9, True, False, False), (1, True, True, True), (-1, True, True, True),
         (MAX_SHIFT, True, True, True), (3.4, True, True, True), (3.5, False, True, True), (4, False, True, True),
-        (-3.5, False, True, True), (-4.5, False, True, False), (5, False, True, False), (-5, False, True, False), (-4.6, False, True, False), (-6, False, True, True),
+        (-3.5, False, True, True), (-4.5, False, True, False), (5, False, True, False),
+        (-5, False, True, False), (-4.6, False, True, False), (-6, False, True, True),
     ],
 )  # fmt: skip
 def test_keys(distance: float, matched: bool, unmatched: bool, without_fifths: bool) -> None:

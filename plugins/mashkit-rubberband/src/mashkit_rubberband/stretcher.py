@@ -17,6 +17,7 @@ import pyrubberband  # type: ignore[import-untyped]
 from mashkit.components import ComponentInfo, whole
 from mashkit.errors import ComponentFailed, ComponentUnavailable
 from mashkit.interfaces import Stretcher
+from mashkit.interfaces.stretcher import keep_level
 from mashkit.types import Audio, Samples
 from mashkit.types.timemap import TimeMap
 from mashkit_rubberband import STRETCHER
@@ -123,7 +124,9 @@ class RubberbandStretcher(Stretcher):
     fine : bool
         Use the finer engine (R3), of Rubber Band 3 or later; False uses the faster engine (R2). R2 places an onset at
         the front edge of its window, so an onset is early by half a window for each unit of slowing down: 6 ms at speed
-        0.8. This adapter moves the result back by that much, also along a time map.
+        0.8. This adapter moves the result back by that much, also along a time map. R2 makes music 1 to 2 dB quieter,
+        because where its windows lie over each other not all phases agree; the result gets one gain that makes up for
+        it, of at most 6 dB (:func:`mashkit.interfaces.stretcher.keep_level`). R3 keeps the level.
     crispness : int
         For R2 only: 0 (smooth) … 6 (crisp, for drums); 5 is the program's default.
     formant : bool
@@ -183,7 +186,8 @@ class RubberbandStretcher(Stretcher):
             )
         first_speed = float(speeds[0])
         start = round(margin / first_speed - self._hold(window) * (1 / first_speed - 2 ** (-semitones / 12)))
-        return Audio(stretched[:, start : start + frames], audio.sample_rate)
+        made = Audio(stretched[:, start : start + frames], audio.sample_rate)
+        return made if self.fine else keep_level(audio, made, time_map)
 
     def _keys(self, course: _Course, frames: int, window: int, semitones: float) -> list[tuple[int, int]]:
         """Return the map in the program's form: (input frame, output frame), increasing; the last key is the end.
