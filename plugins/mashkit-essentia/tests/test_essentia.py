@@ -16,7 +16,7 @@ from mashkit.testing import AnalyzerContract, signals
 from mashkit.timing.beats import tempo_of_beats
 from mashkit.types import Analysis, Audio, Key, Times
 from mashkit_essentia import backend
-from mashkit_essentia.analyzer import PROFILES, EssentiaAnalyzer
+from mashkit_essentia.analyzer import PROFILES, SAME_TEMPO, EssentiaAnalyzer
 
 DEMO_SONGS = Path(__file__).parents[3] / "examples" / "songs"
 
@@ -142,6 +142,17 @@ def test_tempo_range_is_kept(band: tuple[Audio, Analysis]) -> None:
     assert slow.tempo < 85
 
 
+@pytest.mark.parametrize(("slowest", "fastest"), [(40, 60), (40, 80), (90, 150), (170, 200)])
+def test_candidates_besides_the_tempo_lie_in_its_range(
+    band: tuple[Audio, Analysis], slowest: int, fastest: int
+) -> None:
+    found = EssentiaAnalyzer(min_bpm=slowest, max_bpm=fastest).analyze(band[0])
+    assert found.tempo is not None
+    others = [bpm for bpm, _ in found.tempo_candidates if abs(bpm / found.tempo - 1) > SAME_TEMPO]
+    assert all(slowest - 1 < bpm < fastest + 1 for bpm in others), found.tempo_candidates
+    assert sum(strength for _, strength in found.tempo_candidates) == pytest.approx(1.0)
+
+
 @pytest.mark.parametrize("rate", [8_000, 48_000])
 def test_what_sums_to_silence_is_heard_as_one_channel(analyzer: EssentiaAnalyzer, rate: int) -> None:
     tone = signals.tone(220.0, 3.0, sample_rate=rate).samples
@@ -160,6 +171,7 @@ def test_noise_floor_has_no_answer(analyzer: EssentiaAnalyzer) -> None:
         {"min_bpm": 30},
         {"max_bpm": 300},
         {"min_bpm": 120, "max_bpm": 100},
+        {"min_bpm": 120, "max_bpm": 139},
         {"min_bpm": 60.5},
         {"metod": "degara"},
     ],

@@ -220,6 +220,8 @@ def test_tempo_range_is_kept(drums: tuple[Audio, Analysis]) -> None:
     slow = MadmomAnalyzer(min_bpm=55, max_bpm=90).analyze(drums[0])
     assert slow.tempo is not None
     assert 50 < slow.tempo < 95
+    assert slow.tempo_candidates
+    assert all(54 < bpm < 91 for bpm, _ in slow.tempo_candidates)
 
 
 @pytest.mark.parametrize("rate", [8_000, 48_000])

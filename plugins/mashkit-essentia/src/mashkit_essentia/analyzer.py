@@ -30,6 +30,12 @@ SAME_TEMPO = 0.04
 """Largest difference of two tempi that agree, as a ratio minus one (Gouyon et al.: An experimental comparison of audio
 tempo induction algorithms, IEEE Transactions on Audio, Speech, and Language Processing 14 (5), 2006)."""
 
+PERCIVAL_BPM = (50, 210)
+"""Default range of essentia's PercivalBpmEstimator, BPM; options make it narrower."""
+
+LEAST_RANGE = 20
+"""Least difference of the ends of the range of tempi, BPM (essentia's manual, TempoTapDegara)."""
+
 PROFILES = (
     "bgate", "braw", "diatonic", "edma", "edmm", "gomez", "krumhansl", "noland", "shaath", "temperley",
     "temperley2005", "thpcp", "tonictriad",
@@ -45,7 +51,8 @@ class EssentiaAnalyzer(Analyzer):
     the key is its correlation with the profile, which is high even for noise. The confidence of the beats, for method
     "multifeature" only, is the agreement of the beats of five onset functions. The strength of a tempo candidate is the
     share of three estimators that agree: the beats, the beats of method "degara", and Percival's tempo estimator;
-    method "degara" has only two estimators.
+    method "degara" has only two estimators. An estimator outside the range of the tempo, by 1 BPM or more, has no vote,
+    except for the beats.
 
     Parameters
     ----------
@@ -54,7 +61,19 @@ class EssentiaAnalyzer(Analyzer):
     method : {"multifeature", "degara"}
         Beat tracker: with five onset functions, or with one, which takes a fraction of the time.
     min_bpm, max_bpm : int
-        Range of the beats' tempo: 40–180 and 60–250 BPM (essentia's limits; the defaults are essentia's).
+        Range in which essentia looks for the tempo: 40–180 and 60–250 BPM, at least 20 apart (essentia's limits; the
+        defaults are essentia's). It is a preference: where essentia finds no beats in the range, it may return beats of
+        another tempo, and the tempo is theirs.
+
+    Raises
+    ------
+    ValueError
+        If an option is out of its range, or ``max_bpm`` is less than 20 above ``min_bpm``.
+
+    Notes
+    -----
+    Beats are up to 22 ms early or late, as a median over a piece. It differs from piece to piece, also at one tempo, so
+    nothing is corrected (the README has the figures).
     """
 
     info: ClassVar[ComponentInfo] = ANALYZER
@@ -67,6 +86,8 @@ class EssentiaAnalyzer(Analyzer):
     def __attrs_post_init__(self) -> None:
         if self.min_bpm >= self.max_bpm:
             raise ValueError(f"min_bpm is {self.min_bpm}, not below max_bpm, which is {self.max_bpm}")
+        if self.max_bpm - self.min_bpm < LEAST_RANGE:
+            raise ValueError(f"min_bpm {self.min_bpm} and max_bpm {self.max_bpm} are less than {LEAST_RANGE} apart")
 
     def _analyze(self, mix: Audio) -> Analysis:
         heard = resample(Audio(mix.mono()[None], mix.sample_rate), SAMPLE_RATE)
@@ -82,7 +103,8 @@ class EssentiaAnalyzer(Analyzer):
             )
             _, ticks, agreement, _, _ = self._beat_tracker(self.method)(signal)
             other_ticks = [] if self.method == "degara" else [self._beat_tracker("degara")(signal)[1]]
-            percival = backend.algorithm("PercivalBpmEstimator", sampleRate=SAMPLE_RATE)
+            slowest, fastest = max(self.min_bpm, PERCIVAL_BPM[0]), min(self.max_bpm, PERCIVAL_BPM[1])
+            percival = backend.algorithm("PercivalBpmEstimator", sampleRate=SAMPLE_RATE, minBPM=slowest, maxBPM=fastest)
             percival.reset()  # without it every call returns the first result
             percival_tempo = float(percival(signal))
 
@@ -95,7 +117,8 @@ class EssentiaAnalyzer(Analyzer):
             confidence["beats"] = float(np.clip(agreement / MOST_CONFIDENT, 0.0, 1.0))
         tempo = tempo_of_beats(beats)
         others = [*map(tempo_of_beats, other_ticks), percival_tempo]
-        candidates = () if tempo is None else _votes([tempo, *(other for other in others if other)])
+        within = [other for other in others if other and self.min_bpm - 1 < other < self.max_bpm + 1]
+        candidates = () if tempo is None else _votes([tempo, *within])
         return Analysis(key=key, tempo=tempo, beats=beats, confidence=confidence, tempo_candidates=candidates)
 
     def _beat_tracker(self, method: str) -> Any:

@@ -34,6 +34,10 @@ frame left below 1.6 s; and a tempo needs four beats, which fit in two seconds o
 LONGEST_TRACKED = 4
 """Longest bar that the bar model tracks together with the beats, beats: the networks were trained on such bars."""
 
+HISTOGRAM_BPM = (40.0, 250.0)
+"""Default range of the comb filter bank, BPM (madmom's); options make it wider. A narrower range of candidates is cut
+out of its peaks, because at the ends of the bank there are peaks that mean nothing."""
+
 CANDIDATES = 4
 """Number of tempo candidates kept, strongest first; the weaker peaks are noise."""
 
@@ -63,7 +67,8 @@ class MadmomAnalyzer(Analyzer):
         probabilities at the beats found clearly repeat with its length, because the bar model itself would take four
         times as long as the rest of the analysis. If all given lengths are above four, the bar model tracks them.
     min_bpm, max_bpm : float
-        Range of the beats' tempo, within 20–400 BPM. The defaults are those of madmom.
+        Range of the beats' tempo, within 20–400 BPM. The defaults are those of madmom. Tempo candidates outside it by
+        1 BPM or more are left out.
     refine : bool
         Place each beat at the top of a parabola through the logarithm of the beat probability around its frame. Without
         it a beat is on a frame, and frames are 10 ms apart.
@@ -114,7 +119,8 @@ class MadmomAnalyzer(Analyzer):
 
     @functools.cached_property
     def _tempo_model(self) -> Any:
-        histogram = backend.CombFilterTempoHistogramProcessor(fps=FRAME_RATE)
+        slowest, fastest = min(self.min_bpm, HISTOGRAM_BPM[0]), max(self.max_bpm, HISTOGRAM_BPM[1])
+        histogram = backend.CombFilterTempoHistogramProcessor(min_bpm=slowest, max_bpm=fastest, fps=FRAME_RATE)
         return backend.TempoEstimationProcessor(
             method=None, histogram_processor=histogram, fps=FRAME_RATE, interpolate=True
         )
@@ -144,7 +150,8 @@ class MadmomAnalyzer(Analyzer):
         if first.any():
             confidence["downbeats"] = _probability(probability[frames[first], 1].mean())
         tempo = tempo_of_beats(beats)
-        candidates = () if tempo is None else self._tempo_model(of_any_beat)[:CANDIDATES]
+        peaks = () if tempo is None else self._tempo_model(of_any_beat)
+        candidates = [one for one in peaks if self.min_bpm - 1 < one[0] < self.max_bpm + 1][:CANDIDATES]
         return Analysis(
             key=key,
             tempo=tempo,
