@@ -204,7 +204,8 @@ def test_medians_over_songs_and_what_is_missing(tmp_path: Path) -> None:
     assert TASK.summarize(rows)["memory_mb"] == 90
     assert TASK.summarize([*rows, attrs.evolve(rows[0], status="failed", values={})])["vocal_bss"] is None
     low, high = TASK.intervals(rows)["vocal_bss"]
-    assert 1 <= low <= 2 <= high <= 9
+    assert low < 1  # three songs are no limits of others
+    assert high > 9
     assert "rendered_vocal_bss" not in TASK.intervals(rows)
     inputs = TASK.inputs({"songs": 2}, tmp_path)
     missing = [bool(one.missing) for one in inputs]
