@@ -11,7 +11,8 @@ as features, the same networks also answer the questions of benchmarks/networks.
 songs that one of them was trained on (clips and sound files of `mashkit features rendered` have the same names). With
 --write the numbers are kept as benchmarks/results/table1.json and table1.md under that name, with those of other
 networks that were asked about the same songs; if the questions differ, it is refused. Examples with a song that one of
-the networks was trained or chosen on are left out, and counted.
+the networks was trained or chosen on are left out, and counted. With --together, the networks that differ in their seed
+alone are also asked as one, whose log odds are the mean of theirs.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from typing import Any
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before anything that counts processors is imported
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from networks import (
     TITLES,
@@ -69,8 +72,8 @@ MUSIC = ("auc", "semitone", "late_50")
 """Controlled metrics that the table has."""
 
 
-def margins(checkpoint: Checkpoint, store: ExampleStore, indices: Sequence[int]) -> list[float]:
-    """Return the log odds of each example, heard alone and whole."""
+def odds_of(checkpoint: Checkpoint, store: ExampleStore, indices: Iterable[int]) -> npt.NDArray[np.float64]:
+    """Return the calibrated log odds of each example, heard alone and whole, shape (examples,)."""
     network, name = checkpoint.network("cpu"), store.name_of(checkpoint.front_end)
     mixed = checkpoint.architecture == "postmixnet"
     found = []
@@ -79,13 +82,13 @@ def margins(checkpoint: Checkpoint, store: ExampleStore, indices: Sequence[int])
             spectra = torch.from_numpy(network_input(store.spectra(index, name), mixed=mixed))[None]
             logits = network(spectra=spectra, lengths=torch.tensor([spectra.shape[-1]]))[0]
             found.append(float(logits[1] - logits[0]))
-    return found
+    calibration = checkpoint.calibration or Calibration()
+    return np.array(found) / calibration.temperature + calibration.bias
 
 
-def table_1(checkpoint: Checkpoint, store: ExampleStore, test: Mapping[int, ExampleRecord]) -> dict[str, Any]:
-    """Return accuracy, average rank and AUC of a checkpoint on the test songs, with intervals by the vocal's song."""
-    odds = margins(checkpoint, store, list(test))
-    values = dict(zip(test, probabilities(odds, checkpoint.calibration), strict=True))
+def table_1(odds: npt.NDArray[np.float64], test: Mapping[int, ExampleRecord]) -> dict[str, Any]:
+    """Return accuracy, average rank and AUC of log odds of the test songs, with intervals by the vocal's song."""
+    values = dict(zip(test, probabilities(odds), strict=True))
     songs = sorted({record.songs[0] for record in test.values()})
 
     def examples(kinds: Sequence[Condition]) -> Examples:
@@ -101,6 +104,29 @@ def table_1(checkpoint: Checkpoint, store: ExampleStore, test: Mapping[int, Exam
         "auc": (roc_auc(positive, negative), 100),
     }
     return {name: with_interval(statistic, len(songs), scale) for name, (statistic, scale) in found.items()}
+
+
+def together(
+    runs: Sequence[Mapping[str, Any]], odds: Sequence[npt.NDArray[np.float64]], test: Mapping[int, ExampleRecord]
+) -> list[dict[str, Any]]:
+    """Return a run for each two or more runs that differ in their seed alone; its log odds are the mean of theirs."""
+    alike: dict[str, dict[str, int]] = {}
+    for number, run in enumerate(runs):
+        kind = {name: run[name] for name in ("variant", "note", "preset", "protocol", "training")}
+        alike.setdefault(json.dumps(kind, sort_keys=True), {})[run["sha256"]] = number
+    made = []
+    for members in alike.values():
+        if len(members) > 1:
+            first = next(iter(members.values()))
+            made.append({
+                **{name: value for name, value in runs[first].items() if name != "controlled"},
+                "sha256": hashlib.sha256("".join(sorted(members)).encode()).hexdigest(),
+                "members": sorted(members),
+                "note": f"{runs[first]['note']}, {len(members)} seeds together",
+                "steps": max(runs[number]["steps"] for number in members.values()),
+                "table_1": rounded(table_1(np.mean([odds[number] for number in members.values()], axis=0), test), 3),
+            })  # fmt: skip
+    return made
 
 
 def note(record: Mapping[str, Any]) -> str:
@@ -231,6 +257,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="a store of `mashkit features pipeline`")
     parser.add_argument("--clips", type=Path, help="a store of clips, for the controlled questions")
     parser.add_argument("--write", metavar="NAME", help="keep the numbers under this name")
+    parser.add_argument("--together", action="store_true", help="ask networks of several seeds as one, too")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     store = open_examples(arguments.data)
@@ -270,9 +297,10 @@ def main() -> None:
     earlier = kept["collections"].get(arguments.write)
     if earlier is not None:
         require_same_questions(file, arguments.write, earlier, about)
-    runs = []
+    runs, odds = [], []
     for path, checkpoint in zip(arguments.checkpoints, checkpoints, strict=True):
         record = checkpoint.training
+        odds.append(odds_of(checkpoint, store, test))
         run = {
             "sha256": file_sha256(path),
             "variant": checkpoint.variant,
@@ -281,13 +309,17 @@ def main() -> None:
             "steps": record["best_step"],
             "protocol": record["data"]["protocol"],
             "training": record["data"]["training"],
-            "table_1": rounded(table_1(checkpoint, store, test), 3),
+            "table_1": rounded(table_1(odds[-1], test), 3),
         }
         if clips is not None and lookup is not None:
             found = measured(judge_of(checkpoint, clips, lookup), asked, checkpoint.calibration or Calibration())
             run["controlled"] = rounded(found["metrics"], 3)
         runs.append(run)
         print(run["variant"], run["note"], json.dumps(run["table_1"]), flush=True)
+    if arguments.together:
+        for run in together(runs, odds, test):
+            print(run["variant"], run["note"], json.dumps(run["table_1"]), flush=True)
+            runs.append(run)
     result = {
         **about,
         "separator": ", ".join(one["name"] for one in store.source["components"] if one["kind"] == "separator"),

@@ -59,13 +59,15 @@ def told(
     return int(left.value.code or 0), capsys.readouterr().err
 
 
-def saved(path: Path, recordings: list[str], variant: str = "premixnet", preset: str = "compact") -> Path:
+def saved(
+    path: Path, recordings: list[str], variant: str = "premixnet", preset: str = "compact", seed: int = 0
+) -> Path:
     """Write a checkpoint that had learnt from these songs."""
     record = {
         "config": {"unlabelled": "drop", "preset": preset}, "best_step": 1,
         "data": {"protocol": "paper", "training": {"songs": 1}, "recordings": recordings},
     }  # fmt: skip
-    made = checkpoint.Checkpoint.of(new_network(variant, preset, 0), variant=variant)
+    made = checkpoint.Checkpoint.of(new_network(variant, preset, seed), variant=variant)
     checkpoint.save(path, attrs.evolve(made, training=record))
     return path
 
@@ -208,6 +210,15 @@ def test_results_of_other_questions_are_not_dropped(
     assert told(scripts, "table1", monkeypatch, capsys, "--data", made, "--write", "mine", one)[0] == 0
     assert told(scripts, "table1", monkeypatch, capsys, "--data", made, "--write", "mine", other)[0] == 0
     assert sorted(runs()) == ["postmixnet", "premixnet"]
+    # Networks of one variant are also asked as one; with one alone of each there is nothing to put together.
+    again = saved(tmp_path / "d", [], seed=1)
+    for more, count in ((other, 2), (again, 4)):
+        command = ("--data", made, "--write", "mine", "--together", one, more)
+        assert told(scripts, "table1", monkeypatch, capsys, *command)[0] == 0
+        assert len(runs()) == count
+    both = next(run for run in json.loads(file.read_text())["collections"]["mine"]["runs"] if "members" in run)
+    assert both["note"].endswith("2 seeds together")
+    assert len(both["members"]) == 2
     before = file.read_text()
     status, said = told(scripts, "table1", monkeypatch, capsys, "--data", made, "--write", "mine", had)
     assert status == 2
