@@ -132,6 +132,7 @@ def test_loudness_follows_gain() -> None:
     assert halved == pytest.approx(whole - 20 * np.log10(2), abs=0.01)
     assert loudness(signals.silence(1.0)) is None
     assert loudness(signals.noise(0.1)) is None
+    assert loudness(signals.noise(0.4)) is not None  # one block
 
 
 def test_activity_is_the_share_that_sounds() -> None:

@@ -107,7 +107,7 @@ def loudness(audio: Audio) -> float | None:
 
     if audio.channels > MOST_WEIGHTED:
         raise AudioError(f"the audio has {audio.channels} channels", "downmix it: loudness is defined for up to five")
-    if audio.peak == 0 or audio.duration <= 0.4:
+    if audio.peak == 0 or audio.frames < 0.4 * audio.sample_rate:
         return None
     value = float(pyloudnorm.Meter(audio.sample_rate).integrated_loudness(audio.samples.T.astype(np.float64)))
     return value if np.isfinite(value) else None
