@@ -118,6 +118,10 @@ SUITE = Suite(
     },
 )  # fmt: skip
 TAPE = attrs.evolve(SUITE, competitors=SUITE.competitors[:1])
+TAPE_DESCRIBED = {
+    "distribution": "acme", "version": "1", "requires": {}, "options": {}, "engine": "", "code_license": "MIT",
+    "weights_license": "none",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -347,7 +351,7 @@ class Troubled:
     def send(self, message: Any) -> None:
         given = unpack(message)
         if isinstance(given, Assignment):
-            self._answers.append({"status": "ok", "described": {}, "trained_on": [], "identity": "tape"})
+            self._answers.append({"status": "ok", "described": TAPE_DESCRIBED, "trained_on": [], "identity": "tape"})
         if not isinstance(given, Input):
             return
         lost = self._trouble.exists() and given.name == "gone"
@@ -746,6 +750,7 @@ def test_composites_of_the_command_line(text: str, component: str, options: dict
     assert (found.component, dict(found.options)) == (component, options)
 
 
+@pytest.mark.plugins
 def test_a_composite_is_added_and_a_wrong_one_is_wrong_usage(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -426,6 +426,7 @@ def missing(inputs: list[Input]) -> dict[str, str]:
     return {one.name: one.missing for one in inputs if one.missing}
 
 
+@pytest.mark.plugins
 def test_no_collection_is_a_reason_for_each_group(task: ScorerTask, tmp_path: Path) -> None:
     inputs = task.inputs({"collection": "songs"}, tmp_path)
     assert {"controlled", "paper", "wrong song"} <= set(missing(inputs))

@@ -95,6 +95,7 @@ def test_settings_hold_where_the_command_says_nothing(
     assert arguments("mash", "song.wav", "-o", "out").cache == Path("of-the-environment")
 
 
+@pytest.mark.plugins
 @pytest.mark.parametrize(
     ("words", "said"),
     [

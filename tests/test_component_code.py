@@ -67,6 +67,7 @@ def test_the_hash_has_all_files_of_a_plugin_and_of_what_a_component_is_made_of(f
     assert len(set(hashes)) == 2
 
 
+@pytest.mark.plugins
 @pytest.mark.parametrize("value", ["float('nan')", "'high'", "1.0 / 0", "10**400"])
 def test_an_error_names_the_line_of_the_plugin(folder: Path, mashup: mk.Mashup, value: str) -> None:
     scorer = made(folder, "at_fault", 1.0, value)
@@ -88,6 +89,7 @@ def test_the_hash_has_the_files_of_another_plugin_whose_class_it_derives_from(fo
     assert hashes[0] == hashes[1] != hashes[2]
 
 
+@pytest.mark.plugins
 @pytest.mark.parametrize(
     ("part", "said"),
     [
@@ -103,6 +105,7 @@ def test_a_part_is_a_finite_number(folder: Path, mashup: mk.Mashup, part: str, s
         scorer.score([mashup])
 
 
+@pytest.mark.plugins
 def test_scores_of_one_call_are_on_one_scale(folder: Path, mashup: mk.Mashup) -> None:
     scorer = made(folder, "two_scales", 0.5)
     assert [score.value for score in scorer.score([mashup, mashup])] == [0.5, 0.5]
@@ -116,6 +119,7 @@ def test_scores_of_one_call_are_on_one_scale(folder: Path, mashup: mk.Mashup) ->
         other.score([mashup, mashup])
 
 
+@pytest.mark.plugins
 def test_a_kept_score_of_other_code_is_not_read(folder: Path, mashup: mk.Mashup, tmp_path: Path) -> None:
     kept = tmp_path / "kept"
     values = [

@@ -55,7 +55,7 @@ def _text_after(module: str, name: str) -> str:
 
 EXAMPLES = examples()
 NEED_PLUGINS = {"mashkit.Kit", "mashkit.PluginWarning", "mashkit.Ranked", "mashkit.StageEvent", "mashkit.hookimpl"}
-"""Names whose examples use a default component, which is a plugin."""
+"""Public names whose examples use a default component, which is a plugin."""
 
 
 def test_every_public_name_is_here() -> None:
@@ -98,7 +98,14 @@ ROOT = Path(importlib.import_module("mashkit").__path__[0])
 WITH_EXAMPLES = sorted(path for path in ROOT.rglob("*.py") if ">>>" in path.read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("path", WITH_EXAMPLES, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, marks=[pytest.mark.plugins] if path == ROOT / "composite.py" else [])
+        for path in WITH_EXAMPLES
+    ],
+    ids=[str(path.relative_to(ROOT)) for path in WITH_EXAMPLES],
+)
 def test_examples_of_names_that_are_not_public_are_right_too(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -713,6 +713,7 @@ def test_wishes_that_cannot_be_are_told_before_any_song_is_read(
         assert said in capsys.readouterr().err
 
 
+@pytest.mark.plugins
 def test_what_cannot_be_is_told_before_songs_are_separated(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -732,6 +733,7 @@ def test_what_cannot_be_is_told_before_songs_are_separated(
     assert not (tmp_path / "x").exists()
 
 
+@pytest.mark.plugins
 def test_a_query_that_is_no_clip_is_named_with_its_option(tmp_path: Path) -> None:
     class Empty:
         """A catalog without clips."""
@@ -745,6 +747,7 @@ def test_a_query_that_is_no_clip_is_named_with_its_option(tmp_path: Path) -> Non
     assert not (tmp_path / "study").exists()
 
 
+@pytest.mark.plugins
 def test_systems_may_have_commas_in_brackets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     seen: list[tuple[str, ...]] = []
 

@@ -37,6 +37,7 @@ def song(tmp_path: Path) -> Path:
     return save(tmp_path / "song.flac", signals.tone(440, 8.0))
 
 
+@pytest.mark.plugins
 @pytest.mark.parametrize("kind", ["analyze", "tag", "plugins", "doctor", "generate"])
 def test_a_users_json_stays(kind: str, song: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given = [song] if kind in ("analyze", "tag", "generate") else []
@@ -52,6 +53,7 @@ def test_a_users_json_stays(kind: str, song: Path, tmp_path: Path, capsys: pytes
     assert not labels.exists()
 
 
+@pytest.mark.plugins
 def test_a_command_replaces_its_own_output_and_not_that_of_another(song: Path, tmp_path: Path) -> None:
     analyses, tags, listed, plans = (tmp_path / name for name in ("a.json", "t.json", "p.json", "g.jsonl"))
     listed.write_text("")  # an empty file holds nothing that could be lost

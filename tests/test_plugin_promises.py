@@ -105,6 +105,7 @@ def _one_and_no_more(clips: Sequence[Clip]) -> Iterator[MashupPlan]:
     raise GenerationError("no more songs")
 
 
+@pytest.mark.plugins
 @pytest.mark.parametrize("plans", [_one_and_an_invalid_one, _one_and_no_more])
 def test_plans_drawn_before_a_failure_are_kept(
     plans: Callable[[Sequence[Clip]], Iterator[MashupPlan]], demo_songs: Path, tmp_path: Path, light: None

@@ -702,6 +702,7 @@ def test_what_the_workers_registry_does_not_know(library: Path, tmp_path: Path) 
         isolated("separator", "odd", options={"folder": ".", "level": 2})
 
 
+@pytest.mark.plugins
 def test_what_cannot_be_isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ComponentUnavailable, match="cannot be isolated") as raised:
         Registry().create("scorer", "amu@")

@@ -14,7 +14,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from mashkit.errors import PlanError, StemError, UsageError
+from mashkit.errors import PlanError, StemError, TimeMapError, UsageError
 from mashkit.numbers import plain_number, plain_whole
 from mashkit.types.mappings import FrozenRecord, as_tuple, entries
 from mashkit.types.stems import Role, as_role
@@ -433,7 +433,7 @@ class MashupPlan:
                 mixing=Mixing(**data.get("mixing", {})),
                 notes=data.get("notes", ()),
             )
-        except UsageError as error:
+        except (UsageError, TimeMapError) as error:
             raise PlanError(f"the plan is malformed: {error.problem}", error.fix) from error
         except (KeyError, TypeError, ValueError) as error:
             raise PlanError(f"the plan is malformed: {error!r}", "give what `mashkit generate` wrote") from error
