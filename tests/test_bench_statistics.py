@@ -218,6 +218,15 @@ def test_the_value_of_a_song_is_its_pseudo_value() -> None:
         assert found[song] == pytest.approx(SONGS * whole - (SONGS - 1) * roc_auc_of(good, bad))
 
 
+def test_one_song_in_all_pairs_leaves_no_test_by_songs() -> None:
+    good, songs = Examples([0.9, 0.2], [0, 0], 8), np.arange(1, 8)
+    one, other = (roc_auc(good, Examples(values, songs, 8)) for values in (np.full(7, 0.5), np.linspace(0.1, 0.7, 7)))
+    assert np.isnan(by_cluster(one, 8)).all()  # without song 0 there is no pair
+    test = paired(one, other, 8)
+    assert test is not None
+    assert (test.clusters, test.p_signed_rank, test.effect) == (8, None, None)
+
+
 def test_scorers_that_are_alike_seldom_differ_in_an_area() -> None:
     random = np.random.default_rng(4)
     found = 0

@@ -56,6 +56,15 @@ def test_short_sounds_stay_as_they_are(seconds: float) -> None:
     assert keep_level(sound, made, SAME) is made
 
 
+@pytest.mark.parametrize("value", [33 / 32768, 0.1, 0.3])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_constant_is_silence(value: float, channels: int) -> None:
+    # Its power about the mean may come out below zero, by rounding.
+    constant = Audio(np.full((channels, 88_277), value, np.float32), signals.SAMPLE_RATE)
+    for speed in (0.9, 0.93, 1.1):
+        assert keep_level(constant, constant, TimeMap((0.0, speed), (0.0, 1.0))) is constant
+
+
 def test_silence_is_not_made_louder() -> None:
     silence, noise = signals.silence(1.0), signals.noise(1.0)
     assert keep_level(silence, silence, SAME) is silence

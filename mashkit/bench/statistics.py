@@ -76,7 +76,8 @@ class Statistic:
     tie : float, optional
         The value of clusters that decide nothing, as 0.5 is of a preference; None if there is no such value.
     each : array of float64, shape (clusters,), optional
-        A value of each cluster, for tests; NaN for one without data; None for that of its data alone.
+        A value of each cluster, for tests; NaN for one without data, or for all if one of them has no value; None for
+        that of its data alone.
     """
 
     of: Callable[[Values], Values]
@@ -117,7 +118,7 @@ class PairedTest:
     effect_interval : Interval, optional
         Its bootstrap interval; None with a single cluster.
     clusters : int
-        Number of clusters in which both have a value.
+        Number of clusters in which both have a value; of those with data if none has one.
     differing : int
         Number of those whose values differ. The signed-rank test and the effect are of these alone.
     """
@@ -201,6 +202,8 @@ def pair_ratio(
     count = int(carrying.sum())
     whole, without = statistic(np.ones((1, len(above)))), statistic(carrying - np.eye(len(above)))
     each = np.where(carrying, count * whole - (count - 1) * without if count > 1 else whole, np.nan)
+    if np.isnan(each[carrying]).any():  # a cluster that all pairs have in common: the others have no say without it
+        each = np.full(len(above), np.nan)
     return Statistic(statistic, carrying, within, tie, each)
 
 
@@ -394,7 +397,7 @@ def paired(
         difference, found, p_bootstrap, signed_rank(single),
         effect=rank_biserial(single) if len(single) else None,
         effect_interval=_effect_interval(single, resamples=resamples, seed=seed),
-        clusters=len(single), differing=int(np.count_nonzero(single)),
+        clusters=len(single) or count, differing=int(np.count_nonzero(single)),
     )  # fmt: skip
 
 

@@ -200,8 +200,8 @@ def add_drawing(made: argparse.ArgumentParser, count: int) -> None:
     made.add_argument(
         "--vocal",
         metavar="CLIP|FILE",
-        help="draw for this vocal only: a clip's (ids: generate --list-clips), that of a song in all its clips (its "
-        "title or file), or a sound file of a voice alone",
+        help="draw for this vocal only: of a clip (ids: generate --list-clips), of all clips of a song (its title or "
+        "file), or a sound file of a voice alone",
     )
     told = made.add_argument_group(
         "facts about the voice in --vocal FILE, because they cannot be found from a voice alone"

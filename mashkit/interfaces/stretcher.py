@@ -30,6 +30,8 @@ MOST_MADE_UP_DB = 6.0
 sounds with few attacks, which lie farther apart when the sound is slower, or that end within one window."""
 SHORTEST_LEVEL_S = 0.4
 """Shortest sound of which :func:`keep_level` measures a level, seconds: one block of ITU-R BS.1770."""
+_ROUNDING = 1e-9
+"""Share of a channel's mean square below which its power about the mean is taken for a rounding error of float32."""
 _LEVEL_BLOCK = 4096
 """Frames that are measured at a time, because a whole song in double precision would need much memory."""
 
@@ -73,7 +75,7 @@ def keep_level(audio: Audio, stretched: Audio, time_map: TimeMap) -> Audio:
     edges = np.append(np.arange(0, audio.frames, _LEVEL_BLOCK), audio.frames)
     before = _power(audio.samples, np.diff(time_map.to_target(edges / audio.sample_rate)) / np.diff(edges))
     after = _power(stretched.samples, np.ones(-(-stretched.frames // _LEVEL_BLOCK)))
-    if after <= 0.0:
+    if before <= 0.0 or after <= 0.0:
         return stretched
     gain = min(math.sqrt(before / after), 10 ** (MOST_MADE_UP_DB / 20))
     return Audio(stretched.samples * np.float32(gain), stretched.sample_rate) if gain > 1.0 else stretched
@@ -87,7 +89,9 @@ def _power(samples: Samples, weights: npt.NDArray[np.float64]) -> float:
         sums += weight * block.sum(axis=1)
         squares += weight * (block * block).sum(axis=1)
         total += weight * block.shape[1]
-    return float(np.sum(squares / total - (sums / total) ** 2))
+    powers = squares / total - (sums / total) ** 2
+    # The power of a constant is 0, but for rounding errors of either sign.
+    return float(np.sum(powers, where=powers > _ROUNDING * squares / total))
 
 
 @attrs.define(kw_only=True, eq=False)
