@@ -250,7 +250,7 @@ def main() -> None:
     text = page(results)
     print(text)
     if arguments.write:
-        write_results(path, results, text, indent=1)
+        write_results(path, results, text)
 
 
 if __name__ == "__main__":

@@ -171,7 +171,7 @@ def main() -> None:
     text = markdown(told)
     print(text)
     if arguments.write:
-        write_results(path, rounded(told, 5), text, indent=1)
+        write_results(path, rounded(told, 5), text)
 
 
 def summary(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -219,7 +219,8 @@ def page(collections: Mapping[str, Any]) -> str:
         "was trained on, as features. There, originals, too, are transposed and stretched, so only music tells them "
         "apart. Chance is 50 %. A network that began with weights of protocol controlled went on learning from a "
         "network that ships (`mashkit train --initial`), which had learnt from rendered stems; the test songs are in "
-        "neither training. *Songs* is the number of songs that a network learnt from.",
+        "neither training. *Songs* is the number of songs that a network learnt from. Intervals of rank and AUC in "
+        "the tables above the last are by an earlier rule, which drew pairs of a song with itself too often.",
     ]
     for name, one in collections.items():
         counts = one["test"]
