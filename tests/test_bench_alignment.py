@@ -60,6 +60,7 @@ def test_without_data_real_songs_are_missing_and_synthetic_ones_there(inputs: li
     }
 
 
+@pytest.mark.slow
 @pytest.mark.plugins
 def test_a_map_mends_what_one_speed_cannot(inputs: list[Input]) -> None:
     task, stretcher = AlignmentTask(), Kit().stretcher

@@ -492,6 +492,7 @@ def test_the_command_and_the_function_have_the_same_defaults() -> None:
     assert compared == 13
 
 
+@pytest.mark.slow
 def test_all_songs_for_the_test(songs: Path, tmp_path: Path) -> None:
     few = [songs / "files" / f"song-{number}.flac" for number in range(4)]
     options = PipelineOptions(examples=6, ranked=5, test_only=True)

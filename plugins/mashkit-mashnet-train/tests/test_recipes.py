@@ -513,6 +513,7 @@ def test_about_half_of_the_stems_are_stretched_there_and_back() -> None:
     np.testing.assert_array_equal(again[3][Role.VOCAL], made[3][Role.VOCAL])
 
 
+@pytest.mark.slow
 def test_a_store_of_separated_stems(tmp_path_factory: pytest.TempPathFactory, drums: Path, soundfont: Path) -> None:
     folder = tmp_path_factory.mktemp("separated")
     numbers = [f"{number:03}" for number in range(1, 60)]
