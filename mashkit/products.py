@@ -99,7 +99,7 @@ class Keys:
 
 
 def _json_of(content: bytes) -> object:
-    """Return the data of JSON, or None if it is none: an object that is written on several lines has none on one."""
+    """Return the data of JSON, or None for anything else, such as the first of several lines of an object."""
     try:
         return json.loads(content.decode("utf-8-sig"))
     except (ValueError, RecursionError):

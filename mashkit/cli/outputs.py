@@ -53,7 +53,7 @@ def require_output(path: Path | None, expected: str | Keys, *read: Path, dry_run
 
 
 def _labelled_by(path: Path) -> Path | None:
-    """Return the song whose labels a new file would be taken for; one that a command wrote before is none."""
+    """Return the song whose labels a new file would be taken for; None for a file that a command wrote before."""
     from mashkit.catalog.scanning import is_sound
 
     if path.suffix != ".json" or not path.parent.is_dir() or (is_file(path) and path.stat().st_size):
