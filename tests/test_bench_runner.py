@@ -17,6 +17,7 @@ import attrs
 import numpy as np
 import pytest
 
+from installing import install
 from mashkit.bench import records, results, runner
 from mashkit.bench.page import markdown, page, publish
 from mashkit.bench.ranking import Metric, standings
@@ -128,11 +129,7 @@ TAPE_DESCRIBED = {
 def acme(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Install Acme's stretchers, for this process and those it spawns."""
     folder = tmp_path_factory.mktemp("acme")
-    (folder / "acme_bench.py").write_text(PLUGIN)
-    info = folder / "acme_bench-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme_bench\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[mashkit]\nacme = acme_bench\n")
+    install(folder, "acme_bench", PLUGIN, name="acme")
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(folder)
         yield

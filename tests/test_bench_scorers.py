@@ -19,6 +19,7 @@ import pytest
 import soundfile
 from scipy import stats
 
+from installing import install
 from mashkit.bench.audition import EXCERPT_S, NothingToHear, picks_of, sounds
 from mashkit.bench.collections import Choice
 from mashkit.bench.generators import GeneratorTask
@@ -139,11 +140,7 @@ FAULTY = attrs.evolve(
 def acme(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Install Acme's scorers, for this process and those it spawns."""
     folder = tmp_path_factory.mktemp("acme")
-    (folder / "acme_scorers.py").write_text(PLUGIN)
-    info = folder / "acme_scorers-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme_scorers\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[mashkit]\nacme = acme_scorers\n")
+    install(folder, "acme_scorers", PLUGIN, name="acme")
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(folder)
         yield

@@ -17,6 +17,7 @@ import pytest
 import soundfile
 import stempeg
 
+from installing import install
 from mashkit.audio.files import save
 from mashkit.bench.audition import sounds
 from mashkit.bench.page import markdown, page
@@ -367,11 +368,7 @@ def two_songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def acme(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     folder = tmp_path_factory.mktemp("acme")
-    (folder / "acme_sep.py").write_text(PLUGIN)
-    info = folder / "acme_sep-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme_sep\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[mashkit]\nacme = acme_sep\n")
+    install(folder, "acme_sep", PLUGIN, name="acme")
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(folder)
         yield

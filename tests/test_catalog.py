@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mashkit as mk
+from installing import install
 from light import Grid, Thirds
 from mashkit.audio.files import save
 from mashkit.audio.levels import loudness
@@ -302,12 +303,7 @@ class Killer(Separator):
 
 def plugin(folder: Path, module: str, code: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Install a plugin of one module, for other processes too."""
-    info = folder / f"{module}-1.0.dist-info"
-    info.mkdir(parents=True)
-    (folder / f"{module}.py").write_text(code)
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[mashkit]\nplugin = {module}\n")
-    monkeypatch.syspath_prepend(folder)
+    monkeypatch.syspath_prepend(install(folder, module, code))
 
 
 @pytest.mark.whole

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 
 import mashkit as mk
+from installing import install
 from light import QUICKEST
 from mashkit.audio import mixing
 from mashkit.catalog.scanning import Found
@@ -612,12 +613,8 @@ def test_doctor(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_broken_plugin_stops_no_command(
     pair: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    info = tmp_path / "mashkit_broken-1.0.dist-info"
-    info.mkdir()
-    (tmp_path / "mashkit_broken.py").write_text("raise RuntimeError('out of order')")
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mashkit_broken\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[mashkit]\nbroken = mashkit_broken\n")
-    monkeypatch.syspath_prepend(tmp_path)
+    broken = install(tmp_path, "mashkit_broken", "raise RuntimeError('out of order')", name="broken")
+    monkeypatch.syspath_prepend(broken)
     commands: list[list[object]] = [
         ["mash", *pair, *QUICKEST, *UNJUDGED, "-o", tmp_path / "out", "--top", 1],
         ["separate", tmp_path / "part.flac", "-o", tmp_path / "stems", "--separator", "librosa"],

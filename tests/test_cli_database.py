@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import mashkit as mk
+from installing import install
 from light import Grid, Thirds
 from mashkit.catalog import MashupDB
 from mashkit.catalog.excerpts import ExcerptPolicy
@@ -154,12 +155,7 @@ def mashkit_register_generators():
 def test_notes_on_plugins_are_in_the_data(
     database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    info = tmp_path / "installed" / "twice-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: twice\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[mashkit]\ntwice = twice\n")
-    (info.parent / "twice.py").write_text(TWICE)
-    monkeypatch.syspath_prepend(info.parent)
+    monkeypatch.syspath_prepend(install(tmp_path / "installed", "twice", TWICE))
     path = tmp_path / "plans.jsonl"
     drawn = told(capsys, "generate", "--db", database, "--count", 1, "-o", path)
     assert any("twice" in note for note in drawn["notes"])

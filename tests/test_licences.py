@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import mashkit as mk
+from installing import install
 from mashkit.cli import main
 from mashkit.cli.kits import PRESETS
 from mashkit.licences import POLICIES, fits
@@ -73,12 +74,7 @@ def mashkit_register_scorers():
 @pytest.fixture
 def closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Install a plugin with the scorer "closed", whose code is not permissive."""
-    info = tmp_path / "installed" / "closed-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: closed\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[mashkit]\nclosed = closed\n")
-    (info.parent / "closed.py").write_text(CLOSED)
-    monkeypatch.syspath_prepend(info.parent)
+    monkeypatch.syspath_prepend(install(tmp_path / "installed", "closed", CLOSED))
 
 
 @pytest.mark.plugins

@@ -277,16 +277,16 @@ def say_what_would_be_made(
         if voice is not None:
             found = Found([*found, *(file for file in voice.files if file not in found)], notes=found.notes)
         return say_what_would_be_done(kit, found, kinds, arguments, plans=plans, unread=unread)
-    _require_database(arguments)
+    _require_folder(arguments)
+    with opened(arguments.db, write=False) as database:
+        _require_licences(database, arguments)
     return say_what_would_be_done(kit, [], kinds, arguments, plans=plans, unread=unread)
 
 
-def _require_database(arguments: argparse.Namespace, plans: Sequence[MashupPlan] | None = None) -> None:
-    """Raise CatalogError if there is no database at the named place, and UsageError as :func:`_require_licences`."""
+def _require_folder(arguments: argparse.Namespace) -> None:
+    """Raise CatalogError if there is no folder at the place of the database."""
     if not (database := named_database(arguments.db)).is_dir():
         raise CatalogError(f"{database} is not a database", "make one: mashkit db add FOLDER --db FOLDER")
-    with opened(database, write=False) as found:
-        _require_licences(found, arguments, plans)
 
 
 def say_what_would_be_made_of_plans(
@@ -300,7 +300,7 @@ def say_what_would_be_made_of_plans(
     if arguments.songs:
         return say_what_would_be_made(kit, arguments.songs, kinds, len(plans), arguments, unread)
     policy_of(arguments)
-    _require_database(arguments, plans)
+    _require_folder(arguments)
     catalog = catalog_of(kit, arguments, [], plans)
     failures: list[dict[str, str]] = []
     for plan in plans:

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 PLANS = 10
 """Number of plans that `generate` draws by default."""
-PLAN, PLAN_MORE = ("condition", "layers"), ("format", "seed", "duration_s", "mixing", "generator", "notes")
-"""Keys by which a plan in a file of plans is recognized, and others that it has; a `plan.json` of `mash` has more."""
 PARALLEL_FROM = 5000
 """Number of plans from which drawing in several processes is faster."""
 PLANS_A_REPORT = 500
@@ -64,6 +62,8 @@ def add_parser(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Draw mashup plans."""
+    import attrs
+
     from mashkit.cli.collection import catalog_of, failures_of, notes_of, print_clips, say_what_would_be_made, vocals_of
     from mashkit.cli.kits import kinds_for_songs, kinds_run, kit_of, require, require_downbeats
     from mashkit.cli.outputs import require_output
@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
     from mashkit.paths import path_text
     from mashkit.products import Keys
     from mashkit.timing import metre
-    from mashkit.types import key_facts
+    from mashkit.types import MashupPlan, key_facts
 
     _require_only_listing(arguments)
     kit = kit_of(arguments)
@@ -87,7 +87,9 @@ def run(arguments: argparse.Namespace) -> int:
     recipe = _recipe(kit, arguments)
     if not arguments.list_clips:
         require_downbeats(kit, arguments, recipe.counts)
-    require_output(arguments.output, Keys(PLAN, PLAN_MORE), *arguments.songs, dry_run=arguments.dry_run)
+    # A plan.json of `mash` has other keys, so it is not taken for a file of plans.
+    keys = Keys(["condition", "layers"], ["format", *(field.name for field in attrs.fields(MashupPlan))])
+    require_output(arguments.output, keys, *arguments.songs, dry_run=arguments.dry_run)
     if arguments.dry_run:
         kinds = kinds_run(arguments, ("separator", "analyzer", "generator"))
         return say_what_would_be_made(kit, arguments.songs, kinds, recipe.total, arguments)
