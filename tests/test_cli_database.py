@@ -91,7 +91,10 @@ def test_what_made_the_clips_is_named_and_nothing_else_is_needed(
     assert dry["components"] == {"stretcher": "signalsmith", "scorer": "random"}
 
 
-@pytest.mark.parametrize("words", [("--separator", "librosa"), ("--analyzer", "librosa"), ("-O", "analyzer.x=1")])
+@pytest.mark.parametrize("words", [
+    ("--separator", "librosa"), ("--analyzer", "librosa"), ("-O", "analyzer.x=1"), ("--clips-per-song", "2"),
+    ("--clip-length", "30.0"), ("--same-recording", "once"), ("--cache", "elsewhere"),
+])  # fmt: skip
 def test_a_choice_that_would_have_no_effect_is_refused(
     database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...],
     monkeypatch: pytest.MonkeyPatch,
@@ -105,6 +108,13 @@ def test_a_choice_that_would_have_no_effect_is_refused(
     monkeypatch.delenv("MASHKIT_DB")
     if words[0] != "-O":
         assert "no songs are named" in refused(capsys, "generate", *words)
+
+
+def test_settings_that_are_for_other_commands_too_stay_without_effect(
+    database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MASHKIT_CACHE", str(tmp_path / "cache"))
+    assert told(capsys, "generate", "--db", database, "--count", 1)["layers"]
 
 
 def test_the_licences_of_what_made_the_clips_are_checked(

@@ -16,6 +16,7 @@ import pytest
 
 from mashkit.builtin.local import LocalExecutor
 from mashkit.builtin.paper import PaperGenerator
+from mashkit.catalog.excerpts import ExcerptPolicy
 from mashkit.cli import generate, listen_reports, mash
 from mashkit.cli.actions import DB_VARIABLE
 from mashkit.cli.kits import condition_of
@@ -76,6 +77,8 @@ WORDS: Mapping[tuple[str, str], str] = {
     ("generate", "negative_shares"): "equal",
     ("*", "db"): f"environment {DB_VARIABLE}",
     ("*", "jobs"): "one for each core",
+    ("*", "clips_per_song"): str(ExcerptPolicy().per_song),
+    ("*", "clip_length"): str(ExcerptPolicy().length_s),
     ("*", "same_recording"): "once, or the choice that the database has stored",
     ("new", "output"): "the current folder",
     **{

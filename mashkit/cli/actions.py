@@ -147,10 +147,10 @@ def add_excerpts(made: argparse.ArgumentParser, *, from_plans: bool = False) -> 
     from_plans : bool
         Whether the command takes plans. A plan names its songs, so both files of one recording must stay songs.
     """
-    made.add_argument("--clips-per-song", type=positive, default=2, metavar="N", help="default: %(default)s")
+    made.add_argument("--clips-per-song", type=positive, metavar="N", help="default: 2")
     made.add_argument(
-        "--clip-length", type=float, default=60.0, metavar="SECONDS",
-        help="length of the excerpt from which a clip is cut, on downbeats; default: %(default)s",
+        "--clip-length", type=float, metavar="SECONDS",
+        help="length of the excerpt from which a clip is cut, on downbeats; default: 60.0",
     )  # fmt: skip
     made.add_argument("--jobs", type=positive, metavar="N", help="number of processes; default: one for each core")
     made.add_argument(

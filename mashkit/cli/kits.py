@@ -270,20 +270,29 @@ def kinds_for_songs(arguments: argparse.Namespace) -> tuple[str, ...]:
     Raises
     ------
     UsageError
-        If the clips are of a database, and an option is about the separator or the analyzer, because its clips were
-        made before, perhaps with others.
+        If the clips are of a database, and an option is about how clips are made, because its clips were made before,
+        perhaps with others.
     """
     if arguments.songs:
         return (*CLIP_KINDS, "executor")
     if arguments.db is not None or settings.default("db") is not None:
-        given = [f"--{kind} {name}" for kind in CLIP_KINDS if (name := getattr(arguments, kind, None)) is not None]
-        given += [f"-O {text}" for text in arguments.options if text.partition(".")[0] in CLIP_KINDS]
-        if given:
+        if given := _given_for_clips(arguments):
             raise UsageError(
                 f"{' and '.join(given)} with a database, whose clips are separated and analyzed already",
                 "leave it out; or name songs, or make other clips with `mashkit db add`",
             )
     return ()
+
+
+def _given_for_clips(arguments: argparse.Namespace) -> list[str]:
+    """Return the options, as written, that say how clips are made of songs, and are not as they are by default."""
+    values = {name: getattr(arguments, name, None) for name in (*CLIP_KINDS, "clips_per_song", "clip_length", "cache")}
+    if values["cache"] is not None and str(values["cache"]) == settings.default("cache"):
+        values["cache"] = None  # the user's setting is for other commands, too
+    if getattr(arguments, "same_recording", None) == "once":  # the other choice is a default
+        values["same_recording"] = "once"
+    given = [f"--{name.replace('_', '-')} {value}" for name, value in values.items() if value is not None]
+    return given + [f"-O {text}" for text in arguments.options if text.partition(".")[0] in CLIP_KINDS]
 
 
 def kinds_run(arguments: argparse.Namespace, kinds: Iterable[str]) -> tuple[str, ...]:
@@ -349,8 +358,9 @@ def _seeds(component: Component) -> list[str]:
 
 def policy_of(arguments: argparse.Namespace) -> ExcerptPolicy:
     """Return the policy for the parts of songs that become clips."""
+    given = {"per_song": arguments.clips_per_song, "length_s": arguments.clip_length}
     try:
-        return ExcerptPolicy(per_song=arguments.clips_per_song, length_s=arguments.clip_length)
+        return ExcerptPolicy(**{name: value for name, value in given.items() if value is not None})
     except UsageError as error:
         raise UsageError(
             f"--clip-length {arguments.clip_length}", f"give {SHORTEST_S:g} to {LONGEST_S:g} seconds"
