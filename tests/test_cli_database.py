@@ -169,3 +169,6 @@ def test_notes_on_plugins_are_in_the_data(
     path = tmp_path / "plans.jsonl"
     drawn = told(capsys, "generate", "--db", database, "--count", 1, "-o", path)
     assert any("twice" in note for note in drawn["notes"])
+    words = ("listen", "new", "--task", "generation", "--systems", "random", "--count", 2, "--each", 1)
+    made = told(capsys, *words, "--db", database, "-o", tmp_path / "study")
+    assert any("twice" in note for note in made["notes"])

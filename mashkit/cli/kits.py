@@ -275,12 +275,12 @@ def kinds_for_songs(arguments: argparse.Namespace) -> tuple[str, ...]:
     """
     if arguments.songs:
         return (*CLIP_KINDS, "executor")
-    if arguments.db is not None or settings.default("db") is not None:
-        if given := _given_for_clips(arguments):
-            raise UsageError(
-                f"{' and '.join(given)} with a database, whose clips are separated and analyzed already",
-                "leave it out; or name songs, or make other clips with `mashkit db add`",
-            )
+    of_database = arguments.db is not None or settings.default("db") is not None
+    if of_database and (given := _given_for_clips(arguments)):
+        raise UsageError(
+            f"{' and '.join(given)} with a database, whose clips are separated and analyzed already",
+            "leave it out; or name songs, or make other clips with `mashkit db add`",
+        )
     return ()
 
 

@@ -152,11 +152,12 @@ def _new(arguments: argparse.Namespace) -> int:
         protocol=protocol,
         texts=texts,
     )
+    notes: list[str] = []
     if custom:
         study = freeze_table(arguments.table, frame, arguments.output, asks=asks, note=say)
     else:
         from mashkit.arguments import parts_of
-        from mashkit.cli.collection import catalog_of
+        from mashkit.cli.collection import catalog_of, notes_of
         from mashkit.cli.kits import kinds_for_songs, kit_of, require, require_downbeats, require_licences
 
         numbers = {name: getattr(arguments, name) for name in ("count", "each", "queries", "candidates", "training")}
@@ -175,13 +176,14 @@ def _new(arguments: argparse.Namespace) -> int:
         with ProgressListener(kit.registry, quiet=arguments.quiet):
             catalog = catalog_of(kit, arguments, arguments.songs)
             study = freeze_mashups(kit, catalog, options, frame, arguments.output, note=say)
+        notes = notes_of(kit, catalog)
     facts = {
         "study": path_text(arguments.output),
         "hash": study.hash,
         "samples": len([one for one in study.samples if one.id not in study.keys]),
         "pages": len(study.results),
         "loudness_lufs": study.loudness_lufs,
-        "notes": list(study.notes),
+        "notes": [*notes, *study.notes],
     }
     if not printed(facts, arguments):
         print(
