@@ -24,10 +24,10 @@ import attrs
 from script import RESULTS, refuse_fewer, run_script, write_results
 
 from mashkit.bench import runner
+from mashkit.bench.comparisons import Comparison
 from mashkit.bench.page import publish
 from mashkit.bench.records import Row
 from mashkit.bench.scorers import ScorerTask
-from mashkit.bench.statistics import Comparison
 from mashkit.bench.suite import load_suite
 from mashkit.bench.tasks import Input
 from mashkit.cli.actions import positive

@@ -41,7 +41,6 @@ from mashkit.bench.scorer_metrics import (
     reliability,
     roc_auc,
 )
-from mashkit.bench.statistics import Statistic, interval, value_of
 from mashkit.cli.actions import positive, whole
 from mashkit.conditions import UNMATCHED
 from mashkit.errors import UsageError
@@ -49,6 +48,7 @@ from mashkit.metrics import ranks_among
 from mashkit.metrics import roc_auc as roc_auc_of
 from mashkit.models import file_sha256
 from mashkit.rendering.output import environment
+from mashkit.statistics import Statistic, interval, value_of
 from mashkit.types import Condition, Role
 from mashkit_mashnet.checkpoint import Calibration, Checkpoint, load
 from mashkit_mashnet.f0chroma import harmony

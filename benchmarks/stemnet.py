@@ -36,11 +36,11 @@ from mashkit.bench.separators import (
     true_stems,
     unexplained,
 )
-from mashkit.bench.statistics import interval, median
 from mashkit.bench.tasks import Input
 from mashkit.cli.actions import positive
 from mashkit.errors import UsageError
 from mashkit.rendering.output import environment
+from mashkit.statistics import interval, median
 from mashkit.synthetic import signals
 from mashkit.types import Role, StemSet
 from mashkit_spleeter_torch.separator import SpleeterTorchSeparator

@@ -45,11 +45,11 @@ from networks import (
 from script import kept_in, rounded, run_script, write_results
 
 from mashkit.bench.scorer_metrics import Examples, accuracy, average_rank, roc_auc
-from mashkit.bench.statistics import Statistic
 from mashkit.conditions import UNMATCHED
 from mashkit.errors import UsageError
 from mashkit.models import file_sha256
 from mashkit.rendering.output import environment
+from mashkit.statistics import Statistic
 from mashkit.types import Condition
 from mashkit_mashnet.checkpoint import Calibration, Checkpoint, load
 from mashkit_mashnet_train.calibration import probabilities

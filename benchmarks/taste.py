@@ -31,12 +31,12 @@ from mashkit.atomicfile import write_json
 from mashkit.bench import rendered
 from mashkit.bench.collections import Choice
 from mashkit.bench.identity import identity_of
-from mashkit.bench.statistics import interval, ratio, value_of
 from mashkit.cli.actions import positive
 from mashkit.models import file_sha256
 from mashkit.pipeline import Kit
 from mashkit.registry import Registry
 from mashkit.rendering.output import environment
+from mashkit.statistics import interval, ratio, value_of
 from mashkit.types import Role
 from mashkit_taste.command import SCORERS
 from mashkit_taste.features import Chosen, measured

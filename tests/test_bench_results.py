@@ -22,13 +22,13 @@ pytest.importorskip("pyarrow", reason="needs pyarrow: pip install 'mashkit[bench
 import pyarrow.parquet
 
 from mashkit.bench.compare import with_earlier
+from mashkit.bench.comparisons import Comparison
 from mashkit.bench.page import markdown, page, publish
 from mashkit.bench.ranking import Metric
 from mashkit.bench.records import Entry, Machine, Row
 from mashkit.bench.results import ROWS_SUFFIX, Result, read_result, rows_path, write_result
 from mashkit.bench.runner import recomputed
 from mashkit.bench.scorers import ScorerTask
-from mashkit.bench.statistics import Comparison
 from mashkit.bench.tasks import load_task
 from mashkit.cli import main
 from mashkit.errors import UsageError

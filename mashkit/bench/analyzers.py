@@ -36,12 +36,12 @@ from mashkit.bench.pieces import (
 from mashkit.bench.ranking import Metric
 from mashkit.bench.records import Entry, Row
 from mashkit.bench.registered import labelled, labels_of
-from mashkit.bench.statistics import SHARE, ratio
 from mashkit.bench.tables import finite, from_table, names
 from mashkit.bench.tasks import Input, Task, metric_chart, stopwatch
 from mashkit.catalog.ingest import SAMPLE_RATE
 from mashkit.components import Component, whole
 from mashkit.interfaces import Analyzer
+from mashkit.statistics import SHARE, ratio
 from mashkit.synthetic import signals
 from mashkit.types import TONIC_NAMES, Analysis, Audio, Chords, Key, Melody, Times
 from mashkit.types.chords import NO_CHORD

@@ -105,8 +105,8 @@ def table_of(result: Result) -> Columns:
 
 
 def tests_of(result: Result) -> Columns:
-    """Return the tests between competitors, as :class:`mashkit.bench.statistics.Comparison` has them."""
-    from mashkit.bench.statistics import Comparison
+    """Return the tests between competitors, as :class:`mashkit.bench.comparisons.Comparison` has them."""
+    from mashkit.bench.comparisons import Comparison
 
     heads = tuple(field.name for field in attrs.fields(Comparison))
     return Columns(heads, tuple(attrs.astuple(one, recurse=False) for one in result.comparisons))

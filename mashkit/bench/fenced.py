@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias, cast
 
 from mashkit.bench.charts import BoxChart, CurveChart, RowChart, ScatterChart
-from mashkit.bench.statistics import Comparison
+from mashkit.bench.comparisons import Comparison
 from mashkit.bench.tables import SuiteError
 from mashkit.bench.tasks import Input, Pick, Table, Task
 from mashkit.components.fence import plugin_code

@@ -17,15 +17,16 @@ from mashkit import pages
 from mashkit.atomicfile import write_text
 from mashkit.bench.audition import picks_of
 from mashkit.bench.charts import Chart, draw
+from mashkit.bench.comparisons import Comparison
 from mashkit.bench.ranking import Metric
 from mashkit.bench.records import Entry, Row, shared_by, shares_most, unequally_missing
 from mashkit.bench.results import Result, value_names, write_result
-from mashkit.bench.statistics import SIGNIFICANT, Comparison
 from mashkit.bench.tasks import Cell, Literature, Pick, Table, load_task
 from mashkit.components.fence import plugin_code
 from mashkit.pages import MINUS, NONE, number, text
 from mashkit.pages.exports import one_line
 from mashkit.products import OUR_PAGE, require_replaceable_text
+from mashkit.statistics import SIGNIFICANT
 
 LONG = 40
 """Number of characters above which a cell of text becomes wide."""

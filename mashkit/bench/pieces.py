@@ -9,11 +9,11 @@ from pathlib import Path
 from mashkit.audio.files import load, resample
 from mashkit.bench.ranking import Metric
 from mashkit.bench.records import Row
-from mashkit.bench.statistics import Statistic, interval
 from mashkit.bench.tables import SuiteError
 from mashkit.bench.tasks import Input, InputLost
 from mashkit.catalog.ingest import SAMPLE_RATE
 from mashkit.errors import MashkitError, suggestion
+from mashkit.statistics import Statistic, interval
 from mashkit.types import Audio
 
 RENDERED = "rendered"

@@ -17,10 +17,10 @@ import attrs
 
 from mashkit.arguments import named_json, require_path
 from mashkit.atomicfile import replacing
+from mashkit.bench.comparisons import Comparison
 from mashkit.bench.ranking import RULES, Metric
 from mashkit.bench.records import Entry, Machine, Row, SuiteRecord, counted, judged_alone
 from mashkit.bench.registered import tasks
-from mashkit.bench.statistics import Comparison
 from mashkit.bench.tables import from_table
 from mashkit.errors import MashkitError, UsageError, require_packages, suggestion
 from mashkit.models import sha256_of

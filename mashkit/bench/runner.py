@@ -26,6 +26,7 @@ from typing import Any, TypeAlias
 import attrs
 
 from mashkit.atomicfile import require_writable_folder
+from mashkit.bench.comparisons import Comparison, against
 from mashkit.bench.identity import plugins_code
 from mashkit.bench.ranking import RULES, Metric, Standing, standings
 from mashkit.bench.records import (
@@ -43,7 +44,6 @@ from mashkit.bench.records import (
     shared_by,
 )
 from mashkit.bench.results import Result
-from mashkit.bench.statistics import Comparison, against
 from mashkit.bench.suite import Competitor, Suite
 from mashkit.bench.tables import SuiteError
 from mashkit.bench.tasks import Input, Task, digest_of_all, load_task

@@ -1,13 +1,13 @@
 """Metrics of scores of good and bad mashups: ranks, areas, accuracy, calibration, preference.
 
 Conventions: a class of examples consists of scores, each with the number of its vocal's song; higher scores are better.
-Every metric is a statistic of the songs' weights (:mod:`mashkit.bench.statistics`), so that its value, its interval and
+Every metric is a statistic of the songs' weights (:mod:`mashkit.statistics`), so that its value, its interval and
 its value in each song come from one formula. A class without examples makes the metric NaN. The functions take arrays
 and import nothing else of the benchmark.
 
 Examples
 --------
->>> from mashkit.bench.statistics import interval, value_of
+>>> from mashkit.statistics import interval, value_of
 >>> good = Examples(scores=[0.9, 0.8, 0.4], songs=[0, 1, 2], count=3)
 >>> bad = Examples(scores=[0.5, 0.1, 0.2], songs=[0, 1, 2], count=3)
 >>> area = roc_auc(good, bad)
@@ -29,9 +29,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mashkit import metrics
-from mashkit.bench.statistics import ROUNDING, SHARE, Statistic, Values, combined, pair_ratio, ratio
 from mashkit.errors import UsageError
 from mashkit.metrics import CALIBRATION_BINS, Bin, calibration_bins, ranks_among
+from mashkit.statistics import ROUNDING, SHARE, Statistic, Values, combined, pair_ratio, ratio
 
 THRESHOLD = 0.5
 """A probability at or above it counts as "good" (docs/paper.md, row 31)."""
@@ -87,7 +87,7 @@ def mean_over(
 ) -> Statistic:
     """Return the mean of one value an example; each lies within these numbers, and ``tie`` is one that decides nothing.
 
-    See :class:`mashkit.bench.statistics.Statistic`.
+    See :class:`mashkit.statistics.Statistic`.
     """
     return ratio(examples.sums(values), examples.sums(np.ones(len(examples.songs))), within, tie)
 
@@ -135,7 +135,7 @@ def average_rank(draws: Sequence[tuple[Examples, Examples]]) -> Statistic:
 
     Examples
     --------
-    >>> from mashkit.bench.statistics import value_of
+    >>> from mashkit.statistics import value_of
     >>> good, bad = Examples([0.5], [0], count=1), Examples([0.9, 0.1], [0, 0], count=1)
     >>> value_of(average_rank([(good, bad)]), 1)
     2.0

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from mashkit.bench.comparisons import Comparison
 from mashkit.bench.records import Entry, Row
-from mashkit.bench.statistics import SIGNIFICANT, Comparison
 from mashkit.pages import MINUS
 from mashkit.paths import folded
+from mashkit.statistics import SIGNIFICANT
 
 
 def lead(

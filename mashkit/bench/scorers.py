@@ -29,6 +29,7 @@ from mashkit.bench.collections import (
     reopen,
     separated_by,
 )
+from mashkit.bench.comparisons import Comparison, every_two
 from mashkit.bench.identity import identity_of
 from mashkit.bench.layers import LAYERS_BYTES, LayerStore, SharedRenderer
 from mashkit.bench.protocols import (
@@ -64,7 +65,6 @@ from mashkit.bench.scorer_metrics import (
     roc_auc,
 )
 from mashkit.bench.scorer_words import lead
-from mashkit.bench.statistics import Comparison, PairedTest, Statistic, every_two, interval, paired, value_of
 from mashkit.bench.tables import SuiteError, from_table, names
 from mashkit.bench.tasks import Input, InputLost, Pick, Task, metric_chart, stopwatch
 from mashkit.builtin.benchmarks import RENDERED_SONGS
@@ -77,6 +77,7 @@ from mashkit.metrics import ranks_among, top_accuracy
 from mashkit.metrics import roc_auc as roc_auc_of
 from mashkit.pipeline import Kit
 from mashkit.rendering.renderer import Renderer
+from mashkit.statistics import PairedTest, Statistic, interval, paired, value_of
 from mashkit.types import Audio, Condition, Layer, MashupPlan, Role
 
 RENDERED_BYTES = 1 << 28

@@ -26,6 +26,7 @@ import numpy as np
 from mashkit.audio.files import resample
 from mashkit.bench import rendered
 from mashkit.bench.charts import Chart, has_values
+from mashkit.bench.comparisons import Comparison, every_two
 from mashkit.bench.multitracks import find_multitracks, stem_files
 from mashkit.bench.pieces import (
     RENDERED,
@@ -53,12 +54,12 @@ from mashkit.bench.separator_metrics import (
     si_sdr,
     silent,
 )
-from mashkit.bench.statistics import Comparison, PairedTest, every_two, median, paired
 from mashkit.bench.tables import finite, from_table, names
 from mashkit.bench.tasks import Cell, Input, InputLost, Literature, Pick, Table, Task, metric_chart, stopwatch
 from mashkit.catalog.ingest import SAMPLE_RATE
 from mashkit.components import Component, whole
 from mashkit.interfaces import Separator
+from mashkit.statistics import PairedTest, median, paired
 from mashkit.synthetic import signals
 from mashkit.types import ROLE_STEMS, Audio, Role, Samples, StemSet
 

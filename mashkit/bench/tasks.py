@@ -20,10 +20,10 @@ from typing import Any, ClassVar
 import attrs
 
 from mashkit.bench.charts import Chart, RowChart
+from mashkit.bench.comparisons import Comparison
 from mashkit.bench.ranking import Metric
 from mashkit.bench.records import Entry, Row
 from mashkit.bench.registered import tasks
-from mashkit.bench.statistics import Comparison
 from mashkit.bench.tables import SuiteError
 from mashkit.components import KINDS, Component
 from mashkit.components.fence import plugin_code

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from mashkit.bench.statistics import Values
+from mashkit.statistics import Values
 
 
 def cronbach(scores: npt.ArrayLike) -> float:

@@ -14,7 +14,6 @@ import attrs
 import numpy as np
 import pandas as pd
 
-from mashkit.bench.statistics import differences, holm, signed_rank
 from mashkit.errors import UsageError
 from mashkit.listen.agreement import by_rater_slot, cronbach, full_slots, krippendorff
 from mashkit.listen.comparisons import (
@@ -33,6 +32,7 @@ from mashkit.listen.preferences import bradley_terry
 from mashkit.listen.records import BOTTOM, PREFERRED, QUESTIONS, TOP
 from mashkit.listen.study import ORIGINAL
 from mashkit.listen.table import clips, comparisons, kept, long_table, ratings
+from mashkit.statistics import differences, holm, signed_rank
 
 
 @attrs.frozen

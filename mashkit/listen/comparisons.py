@@ -2,7 +2,7 @@
 
 The paper's tests take each clip's median as an observation of its own. Ratings of one rater are alike, though, and so
 are ratings of one song. :func:`clustered` takes both into account, and :func:`mean_difference` compares within a rater;
-:func:`mashkit.bench.statistics.signed_rank` and :func:`friedman` compare within a vocal.
+:func:`mashkit.statistics.signed_rank` and :func:`friedman` compare within a vocal.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from mashkit.bench.statistics import EFFECT, LEVEL, ROUNDING, Interval, Values, interval, pair_ratio, ratio, value_of
+from mashkit.statistics import EFFECT, LEVEL, ROUNDING, Interval, Values, interval, pair_ratio, ratio, value_of
 
 
 @attrs.frozen

@@ -8,9 +8,9 @@ import attrs
 import numpy as np
 import pandas as pd
 
-from mashkit.bench.statistics import Interval, interval, ratio, value_of
 from mashkit.listen.records import HIGHEST, LOWEST, QUESTIONS
 from mashkit.listen.study import GROUPS, ORIGINAL, UNMATCHED
+from mashkit.statistics import Interval, interval, ratio, value_of
 
 
 @attrs.frozen

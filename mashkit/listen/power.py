@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 import attrs
 import pandas as pd
 
-from mashkit.bench.statistics import Interval
 from mashkit.errors import UsageError
 from mashkit.listen.analysis import TESTS, Finding, findings
 from mashkit.listen.data import Answered
@@ -18,6 +17,7 @@ from mashkit.listen.records import OVERALL, PREFERRED, TOP
 from mashkit.listen.simulate import Effect, World, simulate
 from mashkit.listen.study import Study
 from mashkit.listen.table import kept, long_table
+from mashkit.statistics import Interval
 
 ALPHA = 0.05
 

@@ -10,9 +10,9 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from mashkit.bench.statistics import LEVEL, Interval, Values
 from mashkit.errors import UsageError
 from mashkit.listen.comparisons import Estimate, clustered, variance_of
+from mashkit.statistics import LEVEL, Interval, Values
 
 STEPS = 200
 """Largest number of steps of the fit; ten are enough wherever systems win and lose."""

@@ -15,7 +15,6 @@ from typing import Any, TypeAlias
 import attrs
 import numpy as np
 
-from mashkit.bench.statistics import Values
 from mashkit.errors import UsageError, suggestion
 from mashkit.listen import designs, sequences
 from mashkit.listen.data import Answered
@@ -37,6 +36,7 @@ from mashkit.listen.records import (
 )
 from mashkit.listen.sequences import Step
 from mashkit.listen.study import CONTROLS, ORIGINAL, UNMATCHED, Protocol, Rules, Study
+from mashkit.statistics import Values
 
 Effect: TypeAlias = tuple[str, str, str]
 """Of what an effect is: system, group ("top" or "bottom") and question; an empty group or question is any."""

@@ -9,11 +9,11 @@ from typing import Literal
 import attrs
 
 from mashkit import pages
-from mashkit.bench.statistics import Interval
 from mashkit.listen.analysis import TESTS, Finding, Results
 from mashkit.listen.comparisons import Estimate
 from mashkit.listen.data import Answered
 from mashkit.listen.records import OVERALL, PREFERRED, QUESTIONS
+from mashkit.statistics import Interval
 
 LEVELS = (0.001, 0.01, 0.05)
 """The paper's levels of significance."""

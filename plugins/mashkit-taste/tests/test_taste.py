@@ -15,12 +15,12 @@ import attrs
 import numpy as np
 import pytest
 
-from mashkit.bench.statistics import SHARE, interval, pair_ratio
 from mashkit.cli import main
 from mashkit.errors import ComponentUnavailable, MashkitError
 from mashkit.interfaces import Scorer
 from mashkit.preferences import Preference, write_preferences
 from mashkit.registry import Registry
+from mashkit.statistics import SHARE, interval, pair_ratio
 from mashkit.synthetic.source import SyntheticSource
 from mashkit.testing import ScorerContract
 from mashkit.testing.mashups import mashup_of, shifted

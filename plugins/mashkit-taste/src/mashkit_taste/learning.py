@@ -10,10 +10,10 @@ from typing import Any
 import attrs
 import numpy as np
 
-from mashkit.bench.statistics import SHARE, Statistic, interval, paired, ratio, value_of
 from mashkit.components import without_costs
 from mashkit.preferences import Preference
 from mashkit.rendering.output import environment
+from mashkit.statistics import SHARE, Statistic, interval, paired, ratio, value_of
 from mashkit_taste.errors import TasteError
 from mashkit_taste.features import Chosen, Named
 from mashkit_taste.head import Scale, Songs, Values, choose, held_out, splits, subsets
@@ -150,7 +150,7 @@ def distinct(rows: Values) -> Values:
 def accuracies(margins: Mapping[str, Values], songs: Songs, seed: int = 0) -> dict[str, dict[str, Any]]:
     """Return name → the share of answers it predicts, its interval, and how much the taste is better, with interval.
 
-    Intervals are 95 % bootstrap intervals over songs (:mod:`mashkit.bench.statistics`). An answer about two songs is
+    Intervals are 95 % bootstrap intervals over songs (:mod:`mashkit.statistics`). An answer about two songs is
     drawn as often as both together: the product of their numbers.
     """
     names = {name: number for number, name in enumerate(sorted({song for of in songs for song in of}))}

@@ -1,4 +1,4 @@
-"""Intervals of metrics and tests between competitors, for observations that come in clusters.
+"""Intervals of statistics and tests between pairs of them, for observations that come in clusters.
 
 Mashups of one song are alike, so a hundred of them are not a hundred observations. So the bootstrap resamples whole
 clusters (the vocals' songs), and a test uses one number for each cluster. A cluster without data for a statistic is
@@ -8,7 +8,7 @@ Conventions: a statistic is a function of the clusters' weights, shape (draws, c
 shape (draws,). With weights of one each the statistic is that of the sample itself, with whole-number weights that of a
 bootstrap sample. The value of a draw is NaN if the draw has no example of a class. A statistic also has a list of the
 clusters with data (:attr:`Statistic.carrying`), and a value of each cluster (:func:`by_cluster`). The functions take
-arrays and import nothing else of the benchmark.
+arrays.
 
 Examples
 --------
@@ -31,7 +31,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import attrs
@@ -521,115 +521,3 @@ def holm(p_values: Sequence[float]) -> list[float]:
     adjusted = np.empty(len(values))
     adjusted[order] = np.minimum(raised, 1.0)
     return [float(value) for value in adjusted]
-
-
-# ------------------------------------------------------------------------------------------------------ comparisons
-@attrs.frozen(kw_only=True)
-class Comparison:
-    """A paired test between two competitors.
-
-    Parameters
-    ----------
-    metric : str
-        Name of the metric.
-    one, other : str
-        Labels; ``difference`` is that of ``one`` − that of ``other``, in the metric's unit.
-    low, high : float, optional
-        95 % interval of the difference.
-    p_bootstrap, p_signed_rank : float, optional
-        See :class:`mashkit.bench.statistics.PairedTest`.
-    p_holm : float, optional
-        ``p_signed_rank`` adjusted for all comparisons of the metric.
-    effect, effect_low, effect_high : float, optional
-        :func:`rank_biserial` and its 95 % interval; None in results of earlier versions.
-    songs : int, optional
-        Number of clusters in which both have a value.
-    differing : int, optional
-        Number of those whose values differ; None in results of earlier versions.
-    """
-
-    metric: str
-    one: str
-    other: str
-    difference: float
-    low: float | None
-    high: float | None
-    p_bootstrap: float | None
-    p_signed_rank: float | None
-    p_holm: float | None
-    effect: float | None = None
-    effect_low: float | None = None
-    effect_high: float | None = None
-    songs: int | None = None
-    differing: int | None = None
-
-    def reversed(self) -> Comparison:
-        """Return the same test, other − one."""
-
-        def negative(value: float | None) -> float | None:
-            return None if value is None else 0.0 - value  # without the sign of −0
-
-        return attrs.evolve(
-            self, one=self.other, other=self.one, difference=0.0 - self.difference,
-            low=negative(self.high), high=negative(self.low), effect=negative(self.effect),
-            effect_low=negative(self.effect_high), effect_high=negative(self.effect_low),
-        )  # fmt: skip
-
-
-def against(comparisons: Iterable[Comparison], baseline: str) -> list[Comparison]:
-    """Return the tests between a baseline and each other label, with Holm's correction for these alone, by metric.
-
-    Parameters
-    ----------
-    comparisons : iterable of Comparison
-        Of every two labels.
-    baseline : str
-        Label that becomes ``other`` of every test: a positive difference is that of a label above the baseline.
-    """
-    own = [one if one.other == baseline else one.reversed() for one in comparisons if baseline in (one.one, one.other)]
-    found: dict[str, list[Comparison]] = {}
-    for one in own:
-        found.setdefault(one.metric, []).append(one)
-    return [
-        attrs.evolve(one, p_holm=raised)
-        for tests in found.values()
-        for one, raised in zip(tests, _raised([one.p_signed_rank for one in tests]), strict=True)
-    ]
-
-
-def _raised(p_values: Sequence[float | None]) -> list[float | None]:
-    """Return :func:`holm` of the values; None stays None and is not counted."""
-    raised = iter(holm([value for value in p_values if value is not None]))
-    return [None if value is None else next(raised) for value in p_values]
-
-
-def every_two(
-    metric: str, labels: Iterable[str], test: Callable[[str, str], PairedTest | None], unit: float = 1.0
-) -> list[Comparison]:
-    """Return the tests of one metric between every two labels for which ``test`` returns one."""
-    found = {(one, other): test(one, other) for one, other in itertools.combinations(labels, 2)}
-    return comparisons(metric, {pair: one for pair, one in found.items() if one is not None}, unit)
-
-
-def comparisons(metric: str, tests: Mapping[tuple[str, str], PairedTest], unit: float = 1.0) -> list[Comparison]:
-    """Return the tests of one metric, given by their labels, with Holm's correction; ``unit`` is 100 for per cent."""
-    raised = _raised([test.p_signed_rank for test in tests.values()])
-    return [
-        Comparison(
-            metric=metric,
-            one=one,
-            other=other,
-            difference=unit * test.difference,
-            low=None if test.interval is None else unit * test.interval.low,
-            high=None if test.interval is None else unit * test.interval.high,
-            p_bootstrap=test.p_bootstrap,
-            p_signed_rank=test.p_signed_rank,
-            p_holm=p_holm,
-            effect=test.effect,
-            effect_low=None if test.effect_interval is None else test.effect_interval.low,
-            effect_high=None if test.effect_interval is None else test.effect_interval.high,
-            songs=test.clusters,
-            differing=test.differing,
-        )
-        for ((one, other), test), p_holm in zip(tests.items(), raised, strict=True)
-    ]
