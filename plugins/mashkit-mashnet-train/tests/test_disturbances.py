@@ -5,10 +5,31 @@ import pytest
 
 from mashkit_mashnet.intervals import ONSET_PARTS, PITCH_PARTS
 from mashkit_mashnet_train import interval_data
+from mashkit_mashnet_train.examples import Example
 from mashkit_mashnet_train.interval_data import HEARD, IntervalData
 from mashkit_mashnet_train.store import Store
 
 BEATS = 16
+
+
+@pytest.mark.parametrize("beats", [10, 20, 32])
+def test_a_tracked_excerpt_counts_its_bars_from_beginning_to_end(beats: int) -> None:
+    grid = np.arange(65) * 0.5
+    example = Example("original", 0, grid, grid[::4], {})
+    lengths = set()
+    for seed in range(60):
+        tracked, places = interval_data._tracked(example, beats, np.random.default_rng(seed))
+        lengths.add(round(float(tracked[-1] - tracked[0]) / beats, 1))
+        if places.any():  # else the downbeats were lost
+            assert np.isin(np.diff(places.argmax(axis=0)), [1, -3]).all()
+    assert lengths >= {0.2, 0.5, 1.0}  # double, own and half tempo
+
+
+def test_other_positions_are_other_data(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = IntervalData([store], groups=2, validation_groups=4)
+    assert now.summary["positions"] == 2
+    monkeypatch.setattr(interval_data, "POSITIONS_VERSION", 1)
+    assert IntervalData([store], groups=2, validation_groups=4).fingerprint != now.fingerprint
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -133,3 +133,17 @@ def test_positions_count_from_each_downbeat() -> None:
 def test_positions_before_the_first_downbeat_are_of_bars_as_long_as_the_others(bar: int, due: list[int]) -> None:
     grid = np.arange(25) * 0.5
     assert positions(grid, grid[2::bar]).argmax(axis=0)[:8].tolist() == due
+
+
+@pytest.mark.parametrize("bar", [3, 4, 6])
+def test_a_part_of_a_grid_has_the_positions_of_the_whole(bar: int) -> None:
+    grid = np.arange(65) * 0.5
+    downbeats = grid[2::bar]
+    whole = positions(grid, downbeats)
+    for first, last in ((0, 10), (0, 24), (20, 32), (8, 64)):
+        part = positions(grid[first : last + 1], downbeats)
+        # The first bar of a part may be cut, so the beats of it are counted backwards from the next downbeat.
+        begin = next(beat for beat in range(2, 64, bar) if beat >= first) - first
+        assert np.array_equal(part[:, begin:], whole[:, first + begin : last])
+        assert np.array_equal(part, positions(grid[first : last + 1], downbeats[downbeats >= grid[first]]))
+    assert not positions(grid[:3], grid[8::bar]).any()

@@ -41,6 +41,10 @@ LARGEST_S = 0.1
 """Largest error of a beat, of both kinds together, seconds."""
 MASKED = 0.15
 """Share of training examples with one role left out, so that the network also learns to score pairs of stems."""
+POSITIONS_VERSION = 2
+"""Version of how positions in the bar are read from an excerpt; it is part of the fingerprint of the data. By version
+1, downbeats after an excerpt's end were taken to be at its end, so positions before its first downbeat could be
+wrong."""
 LOST, WRONG = 0.1, 0.1
 """Probabilities that the downbeats are unknown, and that they are on a wrong beat."""
 SILENT, PAUSED = 0.25, 0.15
@@ -88,6 +92,7 @@ class IntervalData(GroupBatches):
             family="intervals",
             disturbances=[SILENT, PAUSED, LONGEST_SILENCE, BLURRED, BLUR, TILT_DB],
             residue="of the same split",
+            positions=POSITIONS_VERSION,
         )
         self._lookup = Lookup(stores, fold)
 

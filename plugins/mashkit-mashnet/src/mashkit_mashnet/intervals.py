@@ -119,10 +119,14 @@ def positions(grid: Times, downbeats: Times) -> Floats:
     ----------
     grid : array of float64, shape (B + 1,)
     downbeats : array of float64, shape (n,)
-        Downbeats of the vocal, on the grid's time line; each belongs to the grid time nearest to it.
+        Downbeats of the vocal, on the grid's time line; each belongs to the grid time nearest to it. Those more than
+        half a beat before or after the grid are left out.
     """
     beats = len(grid) - 1
     places = np.zeros((BAR, beats), np.float32)
+    # A downbeat outside the grid would count as one at its end, and so make bars seem shorter than they are.
+    first_s, last_s = grid[0] - (grid[1] - grid[0]) / 2, grid[-1] + (grid[-1] - grid[-2]) / 2
+    downbeats = downbeats[(downbeats >= first_s) & (downbeats <= last_s)]
     if len(downbeats):
         first = np.abs(grid[:, None] - downbeats).argmin(axis=0)
         since = (np.arange(beats)[:, None] - first).astype(np.float64)
