@@ -279,17 +279,17 @@ def measured(judge: Judge, asked: Sequence[Question], calibration: Calibration |
         found |= {"accuracy": accuracy(positive, negative), "ece": calibration_error(positive, negative)}
     values: dict[str, Any] = {"rank_median": {"value": float(np.median(ranks))}}
     for name, statistic in found.items():
-        values[name] = with_interval(statistic, len(asked), 1 if name in ("rank", "ece") else 100)
+        values[name] = with_interval(statistic, 1 if name in ("rank", "ece") else 100)
     curve = [] if calibration is None else [attrs.asdict(bin_) for bin_ in reliability(positive, negative)]
     examples = sum(1 + len(q.unmatched) + len(q.matched) + len(q.twins) for q in asked)
     return {"metrics": values, "reliability": curve, "cpu_ms_an_example": 1000 * scored / examples}
 
 
-def with_interval(statistic: Statistic, songs: int, scale: float) -> dict[str, float | None]:
-    """Return a statistic of so many songs and the ends of its 95 % interval, multiplied by ``scale``."""
-    ends = interval(statistic, songs)
+def with_interval(statistic: Statistic, scale: float) -> dict[str, float | None]:
+    """Return a statistic and the ends of its 95 % interval, multiplied by ``scale``."""
+    ends = interval(statistic)
     low, high = (None, None) if ends is None else (scale * ends.low, scale * ends.high)
-    return {"value": scale * value_of(statistic, songs), "low": low, "high": high}
+    return {"value": scale * value_of(statistic), "low": low, "high": high}
 
 
 # ----------------------------------------------------------------------------------------------------------- pages

@@ -111,7 +111,7 @@ def by_rule(clips: Clips, asked: Sequence[Question]) -> dict[str, Any]:
         for place, of in enumerate(found.values()):
             songs = np.arange(len(asked))  # one vocal a song
             share = preferred(Examples(original[:, place], songs, len(asked)), twin[:, place])
-            of[name] = with_interval(share, len(asked), 100)
+            of[name] = with_interval(share, 100)
     return found
 
 

@@ -134,7 +134,7 @@ def preferences(
 ) -> dict[str, dict[str, float | None]]:
     """Return how often the original scores above each version, ties half, %, and the 95 % interval by song."""
     original = Examples(versions["original"], songs, count)
-    return {name: with_interval(preferred(original, versions[name]), count, 100) for name in WANTED}
+    return {name: with_interval(preferred(original, versions[name]), 100) for name in WANTED}
 
 
 def page(collections: Mapping[str, Any]) -> str:

@@ -182,7 +182,7 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
             for name in (OLD, NEW):
                 values = by_song([row for row in rows if row["kind"] == kind and row["separator"] == name], field)
                 if values:
-                    ends = interval(median(values), len(values))
+                    ends = interval(median(values))
                     found.setdefault(f"{kind} {field}", {})[name] = {
                         "median": statistics.median(values), "n": len(values),
                         "low": None if ends is None else ends.low, "high": None if ends is None else ends.high,

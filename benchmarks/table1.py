@@ -105,7 +105,7 @@ def table_1(odds: npt.NDArray[np.float64], test: Mapping[int, ExampleRecord]) ->
         "rank": (average_rank([(positive, unlabelled)]), 1),
         "auc": (roc_auc(positive, negative), 100),
     }
-    return {name: with_interval(statistic, len(songs), scale) for name, (statistic, scale) in found.items()}
+    return {name: with_interval(statistic, scale) for name, (statistic, scale) in found.items()}
 
 
 def together(

@@ -197,9 +197,9 @@ def mean_of(rows: Sequence[Mapping[str, Any]], value: Any) -> dict[str, float]:
         sums[row["split"]] += value(row)
         counts[row["split"]] += 1
     statistic = ratio(sums, counts)
-    ends = interval(statistic, clusters)
+    ends = interval(statistic)
     assert ends is not None  # noqa: S101 — there are six splits
-    return {"value": value_of(statistic, clusters), "low": ends.low, "high": ends.high}
+    return {"value": value_of(statistic), "low": ends.low, "high": ends.high}
 
 
 def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -13,12 +13,12 @@ arrays.
 Examples
 --------
 >>> right = ratio([3, 1, 2], [4, 4, 4])  # three songs, four answers each: how many were right
->>> value_of(right, 3)
+>>> value_of(right)
 0.5
->>> found = interval(right, 3)
+>>> found = interval(right)
 >>> found.low < 0.5 < found.high
 True
->>> paired(right, ratio([1, 1, 1], [4, 4, 4]), 3).difference
+>>> paired(right, ratio([1, 1, 1], [4, 4, 4])).difference
 0.25
 >>> [round(p, 2) for p in holm([0.01, 0.04, 0.03])]
 [0.03, 0.06, 0.06]
@@ -231,7 +231,7 @@ def combined(function: Callable[..., Values], *statistics: Statistic) -> Statist
     Examples
     --------
     >>> right = ratio([3, 1], [4, 4])
-    >>> value_of(combined(lambda share: 1 - share, right), 2)
+    >>> value_of(combined(lambda share: 1 - share, right))
     0.5
     """
     carrying = np.logical_or.reduce([one.carrying for one in statistics])
@@ -242,7 +242,7 @@ def combined(function: Callable[..., Values], *statistics: Statistic) -> Statist
         within = min(corners), max(corners)
     ties = [one.tie for one in statistics if one.tie is not None]
     tie = float(function(*map(np.array, ties))) if len(ties) == len(statistics) else None
-    each = function(*(by_cluster(one, len(carrying)) for one in statistics))
+    each = function(*(by_cluster(one) for one in statistics))
     return Statistic(lambda weights: function(*(one(weights) for one in statistics)), carrying, within, tie, each)
 
 
@@ -251,17 +251,17 @@ def _divide(above: Values, below: Values) -> Values:
     return quotient
 
 
-def value_of(statistic: Statistic, clusters: int) -> float:
+def value_of(statistic: Statistic) -> float:
     """Return the statistic of the sample itself; NaN if it is undefined."""
-    return float(statistic(np.ones((1, clusters)))[0])
+    return float(statistic(np.ones((1, len(statistic.carrying))))[0])
 
 
-def by_cluster(statistic: Statistic, clusters: int) -> Values:
+def by_cluster(statistic: Statistic) -> Values:
     """Return the value of each cluster, shape (clusters,); NaN for clusters in which it is undefined.
 
     It is the statistic of the cluster's data alone; of a :func:`pair_ratio`, its pseudo-value.
     """
-    return statistic(np.eye(clusters)) if statistic.each is None else statistic.each
+    return statistic(np.eye(len(statistic.carrying))) if statistic.each is None else statistic.each
 
 
 # ------------------------------------------------------------------------------------------------------- intervals
@@ -296,7 +296,7 @@ def tails(clusters: int) -> tuple[float, float]:
     return low, 1 - low
 
 
-def interval(statistic: Statistic, clusters: int, *, resamples: int = RESAMPLES, seed: int = 0) -> Interval | None:
+def interval(statistic: Statistic, *, resamples: int = RESAMPLES, seed: int = 0) -> Interval | None:
     """Return the percentile bootstrap interval over the clusters that have data.
 
     It is None if fewer than two have some, or if every draw is NaN.
@@ -315,11 +315,11 @@ def interval(statistic: Statistic, clusters: int, *, resamples: int = RESAMPLES,
 
     Examples
     --------
-    >>> three = interval(ratio([3, 1, 2], [4, 4, 4]), 3)
-    >>> three == interval(ratio([3, 1, 2, 0], [4, 4, 4, 0]), 4)  # a song without data has no effect
+    >>> three = interval(ratio([3, 1, 2], [4, 4, 4]))
+    >>> three == interval(ratio([3, 1, 2, 0], [4, 4, 4, 0]))  # a song without data has no effect
     True
     """
-    drawn, count = _drawn(statistic, clusters, resamples=resamples, seed=seed)
+    drawn, count = _drawn(statistic, resamples=resamples, seed=seed)
     return _ends(drawn, count, statistic.within, statistic.tie)
 
 
@@ -352,7 +352,7 @@ def _agree(low: float, high: float, within: tuple[float, float], tie: float | No
     return high - low <= length and (tie is None or abs(low - tie) > length)
 
 
-def _drawn(statistic: Statistic, clusters: int, *, resamples: int, seed: int) -> tuple[Values, int]:
+def _drawn(statistic: Statistic, *, resamples: int, seed: int) -> tuple[Values, int]:
     """Return the finite values of bootstrap samples, and the number of clusters they are drawn from.
 
     Only clusters that have data are drawn, because the others have no effect. With fewer than two there are no
@@ -361,22 +361,20 @@ def _drawn(statistic: Statistic, clusters: int, *, resamples: int, seed: int) ->
     own = np.flatnonzero(statistic.carrying)
     if len(own) < 2:
         return np.empty(0), len(own)
-    weights = np.zeros((resamples, clusters))
+    weights = np.zeros((resamples, len(statistic.carrying)))
     weights[:, own] = resampled(len(own), resamples=resamples, seed=seed)
     values = statistic(weights)
     return values[np.isfinite(values)], len(own)
 
 
 # ----------------------------------------------------------------------------------------------------------- tests
-def paired(
-    one: Statistic, other: Statistic, clusters: int, *, resamples: int = RESAMPLES, seed: int = 0
-) -> PairedTest | None:
+def paired(one: Statistic, other: Statistic, *, resamples: int = RESAMPLES, seed: int = 0) -> PairedTest | None:
     """Compare two competitors on the same clusters; None if either statistic of the whole sample is NaN."""
-    difference = value_of(one, clusters) - value_of(other, clusters)
+    difference = value_of(one) - value_of(other)
     if not math.isfinite(difference):
         return None
     between = combined(differences, one, other)
-    drawn, count = _drawn(between, clusters, resamples=resamples, seed=seed)
+    drawn, count = _drawn(between, resamples=resamples, seed=seed)
     found = _ends(drawn, count, between.within, 0.0)
     p_bootstrap = None
     if found is not None:
@@ -391,7 +389,7 @@ def paired(
             # The level at which the exact interval reaches zero.
             reach = abs(between.within[0 if difference > 0 else 1])
             p_bootstrap = min(1.0, 2 * (reach / (reach + abs(difference))) ** count)
-    single = by_cluster(between, clusters)
+    single = by_cluster(between)
     single = single[np.isfinite(single)]
     return PairedTest(
         difference, found, p_bootstrap, signed_rank(single),

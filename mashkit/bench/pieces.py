@@ -86,7 +86,7 @@ def intervals_of(
     for prefix, chosen in split_rows(rows).items():
         for field in fields:
             values = values_of(chosen, field)
-            ends = interval(statistic(values), len(values)) if values else None
+            ends = interval(statistic(values)) if values else None
             if ends is not None:
                 found[prefix + field] = (unit * ends.low, unit * ends.high)
     return found

@@ -390,7 +390,7 @@ class ScorerTask(Task):
         songs = _songs(rows)
         metrics: dict[str, float | None] = {metric.name: None for metric in self.metrics}
         for name, statistic in _statistics(rows, songs).items():
-            value = value_of(statistic, len(songs))
+            value = value_of(statistic)
             metrics[name] = self._units[name] * value if math.isfinite(value) else None
         for name, value in _robustness(rows).items():
             metrics[name] = self._units[name] * value
@@ -405,7 +405,7 @@ class ScorerTask(Task):
     def intervals(self, rows: Sequence[Row]) -> dict[str, tuple[float, float]]:
         """Return bootstrap intervals over songs."""
         songs = _songs(rows)
-        found = {name: interval(statistic, len(songs)) for name, statistic in _statistics(rows, songs).items()}
+        found = {name: interval(statistic) for name, statistic in _statistics(rows, songs).items()}
         return {
             name: (self._units[name] * one.low, self._units[name] * one.high)
             for name, one in found.items()
@@ -418,10 +418,7 @@ class ScorerTask(Task):
         if len(numbers) < 2:
             return {}
         each = [
-            {
-                name: self._units[name] * value_of(one, len(songs))
-                for name, one in _statistics(rows, songs, [draw]).items()
-            }
+            {name: self._units[name] * value_of(one) for name, one in _statistics(rows, songs, [draw]).items()}
             for draw in numbers
         ]
         known = {name: [one.get(name, math.nan) for one in each] for name in each[0]}
@@ -443,7 +440,7 @@ class ScorerTask(Task):
         def differ(metric: str, one: str, other: str) -> PairedTest | None:
             both = frozenset(inputs[one] & inputs[other])
             sides = [known(label, both).get(metric) for label in (one, other)]
-            return None if sides[0] is None or sides[1] is None else paired(sides[0], sides[1], len(songs))
+            return None if sides[0] is None or sides[1] is None else paired(sides[0], sides[1])
 
         tests = [every_two(name, rows, functools.partial(differ, name), self._units[name]) for name in HEADLINES]
         return [one for some in tests for one in some]
@@ -792,7 +789,7 @@ def _robustness(rows: Sequence[Row]) -> dict[str, float]:
                 for part, own in parts.items()
             }
             positive, negative = (_examples(chosen.get(part, ()), songs) for part in (POSITIVE, NEGATIVE))
-            areas.append(value_of(roc_auc(positive, negative), len(songs)))
+            areas.append(value_of(roc_auc(positive, negative)))
         if all(map(math.isfinite, areas)):
             found[f"{kind}_auc_change"] = areas[1] - areas[0]
     return found

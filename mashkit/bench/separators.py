@@ -333,7 +333,7 @@ def _medians_differ(known: Mapping[str, Mapping[str, float]], one: str, other: s
     """Return the test of two competitors' medians over the songs that both have."""
     songs = [song for song in known[one] if song in known[other]]
     sides = [median([known[label][song] for song in songs]) for label in (one, other)]
-    return paired(sides[0], sides[1], len(songs)) if songs else None
+    return paired(sides[0], sides[1]) if songs else None
 
 
 def _of_role(separated: tuple[StemSet, Audio, StemSet], role: Role) -> tuple[Audio, Audio, Audio]:

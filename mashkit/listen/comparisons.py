@@ -293,7 +293,7 @@ def dominance(
     np.add.at(above, (rows[:, None], columns[None]), np.sign(np.subtract.outer(first, second)))
     np.add.at(pairs, (rows[:, None], columns[None]), 1.0)
     statistic = pair_ratio(above, pairs, EFFECT, 0.0)
-    return Estimate(value_of(statistic, len(names)), interval(statistic, len(names)), None)
+    return Estimate(value_of(statistic), interval(statistic), None)
 
 
 def paired_dominance(differences: npt.ArrayLike) -> Estimate | None:
@@ -315,4 +315,4 @@ def paired_dominance(differences: npt.ArrayLike) -> Estimate | None:
     if not len(signs):
         return None
     statistic = ratio(signs, np.ones(len(signs)), EFFECT, 0.0)
-    return Estimate(value_of(statistic, len(signs)), interval(statistic, len(signs)), None)
+    return Estimate(value_of(statistic), interval(statistic), None)

@@ -60,7 +60,6 @@ def opinion_scores(table: pd.DataFrame, systems: Sequence[str]) -> list[Score]:
             _, numbers = np.unique(songs[there], return_inverse=True)
             of_songs = np.bincount(numbers, weights=values[there]), np.bincount(numbers)
             statistic = ratio(*of_songs, within=(LOWEST, HIGHEST))
-            count = int(numbers.max()) + 1
-            mean = value_of(statistic, count)
-            found.append(Score(system, group, question, mean, interval(statistic, count), int(there.sum())))
+            mean = value_of(statistic)
+            found.append(Score(system, group, question, mean, interval(statistic), int(there.sum())))
     return found

@@ -135,7 +135,7 @@ def test_an_answer_about_two_songs_is_drawn_with_both() -> None:
     for (one, other), share in zip(["ab", "ac", "db", "dc", "ca"], [1, 1, 0, 0.5, 1], strict=True):
         right["abcd".index(one), "abcd".index(other)] = share
         all_["abcd".index(one), "abcd".index(other)] = 1
-    due = interval(pair_ratio(right, all_, SHARE), 4)
+    due = interval(pair_ratio(right, all_, SHARE))
     assert due is not None
     assert found == pytest.approx({"value": 0.7, "low": due.low, "high": due.high})
 

@@ -168,13 +168,13 @@ def accuracies(margins: Mapping[str, Values], songs: Songs, seed: int = 0) -> di
 
     found: dict[str, dict[str, Any]] = {}
     for name in margins:
-        ends = interval(statistic(name), count, seed=seed)
+        ends = interval(statistic(name), seed=seed)
         found[name] = {
-            "value": value_of(statistic(name), count),
+            "value": value_of(statistic(name)),
             "low": None if ends is None else ends.low,
             "high": None if ends is None else ends.high,
         }
-        test = None if name == OURS else paired(statistic(OURS), statistic(name), count, seed=seed)
+        test = None if name == OURS else paired(statistic(OURS), statistic(name), seed=seed)
         if test is not None and test.interval is not None:
             found[name]["taste_better_by"] = {
                 "value": test.difference, "low": test.interval.low, "high": test.interval.high,
