@@ -190,6 +190,11 @@ class ClipTable(Sequence[Clip]):
     def __len__(self) -> int:
         return len(self.songs)
 
+    def activity_of(self, role: Role) -> npt.NDArray[np.float32]:
+        """Return the column of :attr:`activity` for a role."""
+        column: npt.NDArray[np.float32] = self.activity[:, list(Role).index(role)]
+        return column
+
     @overload
     def __getitem__(self, index: int) -> Clip: ...
 

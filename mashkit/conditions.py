@@ -11,7 +11,7 @@ are equal. A ratio is vocal's tempo / stem's tempo, which is the speed that give
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal, TypeAlias
 
 import attrs
@@ -209,6 +209,10 @@ class Rules:
             return whole_semitones(distance) <= self.max_shift
         return self.mismatch == "literal" or (keys_clash(distance) and (self.fifths or not fifth_apart(distance)))
 
+    def modes_fit(self, minor: bool, seed_minor: bool, condition: Condition) -> bool:
+        """Return whether a condition accepts the mode of a harmonic stem, minor or major, for the vocal's mode."""
+        return not self.same_mode or condition in KEY_FREE or minor == seed_minor
+
     def tempo_fits(self, ratio: float, condition: Condition) -> bool:
         """Return whether a condition accepts the tempo of a backing stem."""
         if condition not in TEMPO_FREE:
@@ -233,23 +237,23 @@ def key_distance(plan: MashupPlan, clips: Mapping[str, Clip]) -> float | None:
 
     Sounding pitches are compared; an unknown tuning counts as A = 440 Hz (docs/paper.md, row 10).
     """
-    heard = _sounding_keys(plan, clips)
-    if heard is None:
+    sounding = _sounding_keys(plan, clips)
+    if sounding is None:
         return None
-    harmonic, vocal = (tonic + tuning / 100 + shift for tonic, tuning, shift in heard)
+    harmonic, vocal = (tonic + tuning / 100 + shift for tonic, tuning, shift in sounding)
     return (harmonic - vocal + 6) % 12 - 6
 
 
 def _sounding_keys(plan: MashupPlan, clips: Mapping[str, Clip]) -> list[tuple[int, float, float]] | None:
     """Return tonic, tuning in cents and shift in semitones of harmonic and vocal; None if a key is not known."""
-    heard = []
+    sounding = []
     for role in (Role.HARMONIC, Role.VOCAL):
         layer = plan.layer(role)
         analysis = clips[layer.clip_id].analysis
         if analysis.key is None:
             return None
-        heard.append((analysis.key.relative_major_tonic, analysis.tuning or 0.0, layer.semitones))
-    return heard
+        sounding.append((analysis.key.relative_major_tonic, analysis.tuning or 0.0, layer.semitones))
+    return sounding
 
 
 def relative_tempi(plan: MashupPlan, clips: Mapping[str, Clip]) -> Iterator[tuple[Role, float | None]]:
@@ -265,21 +269,37 @@ def relative_tempi(plan: MashupPlan, clips: Mapping[str, Clip]) -> Iterator[tupl
             yield role, None if own is None or sung is None else folded(own * layer.speed / sung)
 
 
+def axes_that_fit(condition: str, distance: float | None, ratios: Iterable[float]) -> tuple[str, ...]:
+    """Return the axes ("key", "tempo") in which stems fit although a condition says that they do not.
+
+    These are the axes in which `strict` would not draw the stems, because the keys, or the tempi of a stem and the
+    vocal, do not clash.
+
+    Parameters
+    ----------
+    condition : Condition
+    distance : float, optional
+        That of the harmonic stem's key, to a tenth of a semitone; None if it is not known.
+    ratios : iterable of float
+        Those of the backing stems whose tempi are known.
+    """
+    key = condition in KEY_FREE and distance is not None and not keys_clash(distance)
+    tempo = condition in TEMPO_FREE and not all(map(tempi_clash, ratios))
+    return tuple(axis for axis, fits in (("key", key), ("tempo", tempo)) if fits)
+
+
 def fits_by_chance(plan: MashupPlan, clips: Mapping[str, Clip]) -> tuple[str, ...]:
     """Return the axes ("key", "tempo") in which a plan's stems fit although its condition says that they do not.
 
-    These are the axes in which `strict` would not draw the stems, so keys are compared as the generator compares them,
-    to a tenth of a semitone. An axis of which nothing is known is not one of them.
+    Keys are compared as the generator compares them, to a tenth of a semitone. An axis of which nothing is known is not
+    one of them (:func:`axes_that_fit`).
     """
-    found = []
-    if plan.condition in KEY_FREE and (heard := _sounding_keys(plan, clips)) is not None:
+    apart = None
+    if plan.condition in KEY_FREE and (sounding := _sounding_keys(plan, clips)) is not None:
         harmonic, vocal = (
-            SEMITONE * tonic + int(tenths(tuning)) + int(tenths(100 * shift)) for tonic, tuning, shift in heard
+            SEMITONE * tonic + int(tenths(tuning)) + int(tenths(100 * shift)) for tonic, tuning, shift in sounding
         )
-        if not keys_clash(distance(harmonic, vocal)):
-            found.append("key")
-    if plan.condition in TEMPO_FREE:
-        ratios = [ratio for _, ratio in relative_tempi(plan, clips) if ratio is not None]
-        if not all(map(tempi_clash, ratios)):
-            found.append("tempo")
-    return tuple(found)
+        apart = distance(harmonic, vocal)
+    return axes_that_fit(
+        plan.condition, apart, (ratio for _, ratio in relative_tempi(plan, clips) if ratio is not None)
+    )

@@ -21,8 +21,9 @@ import math
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
+import attrs
 import numpy as np
 import numpy.typing as npt
 
@@ -31,14 +32,13 @@ from mashkit.cliptable import LACKING, ClipTable
 from mashkit.conditions import (
     BACKING,
     FOLDED,
-    KEY_FREE,
     LEAST_CLASH,
     OCTAVE,
     SEMITONE,
     TEMPO_FREE,
     Rules,
+    axes_that_fit,
     distance,
-    keys_clash,
     tempi_clash,
     tenths,
 )
@@ -53,8 +53,9 @@ Interval: TypeAlias = tuple[float, float]
 Span: TypeAlias = tuple[int, int]
 """First index of a range of a sorted array, and the index after its last."""
 
-KEYS = 24
-"""Number of groups of whole keys: twelve tonics in two modes."""
+_KEYS, _POSITIONS = 2 * 12, 2 * OCTAVE
+"""Numbers of tonics and of positions, each in two modes."""
+_Number = TypeVar("_Number", int, npt.NDArray[np.int32])
 
 _EVERY_TEMPO = ((0.0, math.inf),)
 _CONDITIONS = tuple(Condition)
@@ -121,29 +122,71 @@ class Candidates:
         return np.flatnonzero(inside)
 
 
+@attrs.frozen
+class _Groups:
+    """Numbers the groups of harmonic stems: those of a metre and a key, and after them those of a metre and a position.
+
+    Parameters
+    ----------
+    metres : int
+        Number of classes of metres.
+    modes : tuple of int
+        The modes that have groups of their own: 0 for major, 1 for minor, or 0 for both.
+    """
+
+    _metres: int
+    modes: tuple[int, ...]
+
+    @property
+    def of_keys(self) -> range:
+        """The numbers of all groups of keys."""
+        return range(_KEYS * self._metres)
+
+    @property
+    def of_positions(self) -> range:
+        """The numbers of all groups of positions."""
+        first = self.of_keys.stop
+        return range(first, first + _POSITIONS * self._metres)
+
+    def key(self, metre: _Number, tonic: _Number, mode: _Number) -> _Number:
+        """Return the group of a class of metres, a tonic and a mode."""
+        return _KEYS * metre + 2 * tonic + mode
+
+    def position(self, metre: _Number, position: _Number, mode: _Number) -> _Number:
+        """Return the group of a class of metres, a position and a mode."""
+        return self.of_positions.start + _POSITIONS * metre + 2 * position + mode
+
+
 class _Sorted:
-    """Rows sorted by group and by tempo within a group, once for each way of grouping them."""
+    """Rows sorted by group and by tempo within a group, once for each way of grouping them.
+
+    Parameters
+    ----------
+    rows : array of intp
+    groupings : sequence of (array of uint16, range)
+        The group of each row of the table, and the numbers that groups have. Each grouping begins with the number after
+        the last of the grouping before it. Numbers of 16 bits are sorted several times as fast as longer ones.
+    tempi : array of float64
+        The tempo of each row of the table, BPM.
+    """
 
     def __init__(
-        self, rows: Rows, groupings: Sequence[tuple[npt.NDArray[np.int16], int]], tempi: npt.NDArray[np.float64]
+        self, rows: Rows, groupings: Sequence[tuple[npt.NDArray[np.uint16], range]], tempi: npt.NDArray[np.float64]
     ) -> None:
         self._groups: list[tuple[int, npt.NDArray[np.float64]]] = []
         self._places = np.full((len(groupings), len(tempi)), -1, dtype=np.int32)
         arrays = []
-        for level, (groups, count) in enumerate(groupings):
+        for level, (groups, numbers) in enumerate(groupings):
             order = rows[np.lexsort((tempi[rows], groups[rows]))].astype(np.int32)
             sorted_tempi, before = tempi[order], level * len(rows)
-            starts = np.searchsorted(groups[order], np.arange(count + 1)).tolist()
+            starts = np.searchsorted(groups[order], np.arange(numbers.start, numbers.stop + 1)).tolist()
             self._groups += [(before + first, sorted_tempi[first:last]) for first, last in itertools.pairwise(starts)]
             self._places[level, order] = np.arange(before, before + len(rows), dtype=np.int32)
             arrays.append(order)
         self.rows = np.concatenate(arrays)
 
     def find(self, groups: Sequence[int], intervals: Sequence[Interval], left_out: Sequence[int]) -> Candidates:
-        """Return the candidates in some groups.
-
-        Groups are numbered through all groupings. The given groups must have no row in common.
-        """
+        """Return the candidates in some groups, which must have no row in common."""
         spans = []
         for group in groups:
             start, tempi = self._groups[group]
@@ -154,6 +197,25 @@ class _Sorted:
                 if first < last:
                     spans.append((start + first, start + last))
         return Candidates(self.rows, spans, self._places[:, left_out].ravel().tolist())
+
+
+class _RowsOfSongs:
+    """The rows of each song."""
+
+    def __init__(self, songs: npt.NDArray[np.int64]) -> None:
+        self._by_song = np.argsort(songs, kind="stable").astype(np.int32)
+        ordered = songs[self._by_song]
+        starts = np.flatnonzero(np.diff(ordered, prepend=ordered[:1] - 1))
+        ends = np.append(starts, len(ordered))[1:]  # empty if there are no clips
+        # For each row, the first index of its song's rows in _by_song, and the index after the last.
+        self._starts, self._ends = (np.empty(len(songs), np.int32) for _ in range(2))
+        self._starts[self._by_song] = np.repeat(starts, ends - starts)
+        self._ends[self._by_song] = np.repeat(ends, ends - starts)
+
+    def of(self, row: int) -> list[int]:
+        """Return the rows of a row's song, ascending."""
+        found: list[int] = self._by_song[self._starts[row] : self._ends[row]].tolist()
+        return found
 
 
 class CandidateIndex:
@@ -172,43 +234,35 @@ class CandidateIndex:
         self._tonics, self._minor, self._tempi = table.tonics, table.minor, table.tempi
         # Unknown tunings are set to A = 440 Hz, which is the most likely tuning.
         self._tunings = np.nan_to_num(table.tunings)
-        sure = ~table.doubtful | rules.doubtful_metre
+        self._positions = (SEMITONE * table.tonics.astype(np.int16) + tenths(self._tunings)) % OCTAVE
         self._complete = (table.tonics >= 0) & np.isfinite(table.tempi) & table.downbeats
-        self._known = self._complete & sure
+        self._known = self._complete & (~table.doubtful | rules.doubtful_metre)
+        self._whole: npt.NDArray[np.bool_] = (table.activity != LACKING).all(axis=1)
+        self._known_vocals: npt.NDArray[np.bool_] = self._known & (table.activity_of(Role.VOCAL) != LACKING)
+        self._active_vocals = _active(table, Role.VOCAL, rules)
         # A doubtful metre counts as unknown: such clips, if the options accept them, are aligned by beats alone.
         self._bars = np.where(table.doubtful | rules.mixed_metres, 0, table.bars).astype(np.int8)
-        self._metres, classes = np.unique(self._bars, return_inverse=True)
-        self._active = table.activity >= np.float32(rules.min_activity)
-        has = table.activity != LACKING
-        self._active &= has
-        self._whole: npt.NDArray[np.bool_] = has.all(axis=1)
-        self._known_vocals: npt.NDArray[np.bool_] = self._known & has[:, list(Role).index(Role.VOCAL)]
-        harmonic, percussion = (
-            np.flatnonzero(self._known & self._active[:, list(Role).index(role)]) for role in BACKING
-        )
-        self._positions = (SEMITONE * table.tonics.astype(np.int16) + tenths(self._tunings)) % OCTAVE
-        modes = table.minor.astype(np.int16) if rules.same_mode else np.zeros(len(table), np.int16)
-        nearest = (self._positions + SEMITONE // 2) // SEMITONE % 12
-        metres, groups = max(len(self._metres), 1), classes.astype(np.int16)
-        keys = np.where(self._known, 2 * nearest + modes, 0)
-        groupings = [((KEYS * groups + keys).astype(np.int16), KEYS * metres)]
+        self._metres, metres = np.unique(self._bars, return_inverse=True)
+        harmonic, percussion = (np.flatnonzero(self._known & _active(table, role, rules)) for role in BACKING)
         self._in_tune = bool((self._positions[harmonic] % SEMITONE == 0).all())
-        if not self._in_tune:
-            positions = np.where(self._known, 2 * self._positions + modes, 0)
-            groupings.append(((2 * OCTAVE * groups + positions).astype(np.int16), 2 * OCTAVE * metres))
-        self._harmonic = _Sorted(harmonic, groupings, table.tempi)
-        self._percussion = _Sorted(percussion, [(groups, metres)], table.tempi)
-        self._fitting: dict[tuple[int, int, Condition], tuple[int, ...]] = {}
-        self._by_song = np.argsort(table.songs, kind="stable").astype(np.int32)
-        ordered = table.songs[self._by_song]
-        starts = np.flatnonzero(np.diff(ordered, prepend=ordered[:1] - 1))
-        ends = np.append(starts, len(ordered))[1:]  # empty if there are no clips
-        # For each row, the first index of its song's rows in _by_song, and the index after the last.
-        self._song_start, self._song_end = (np.empty(len(table), np.int32) for _ in range(2))
-        self._song_start[self._by_song] = np.repeat(starts, ends - starts)
-        self._song_end[self._by_song] = np.repeat(ends, ends - starts)
+        self._groups = _Groups(len(self._metres), modes=(0, 1) if rules.same_mode else (0,))
+        self._harmonic = _Sorted(harmonic, self._harmonic_groupings(metres.astype(np.int32)), table.tempi)
+        self._percussion = _Sorted(percussion, [(metres.astype(np.uint16), range(len(self._metres)))], table.tempi)
+        self._fitting: dict[tuple[int, int, int, Condition], tuple[int, ...]] = {}
+        self._songs = _RowsOfSongs(table.songs)
         known_tempi = table.tempi[self._known]
         self._tempo_range = (float(known_tempi.min()), float(known_tempi.max())) if len(known_tempi) else (1.0, 1.0)
+
+    def _harmonic_groupings(self, metres: npt.NDArray[np.int32]) -> list[tuple[npt.NDArray[np.uint16], range]]:
+        """Return the group of each row by key and, if not all clips are in tune, its group by position too."""
+        groups = self._groups
+        positions = self._positions.astype(np.int32)
+        modes = self._minor * np.int32(self.rules.same_mode)
+        nearest = (positions + SEMITONE // 2) // SEMITONE % 12
+        found = [(groups.key(metres, nearest, modes).astype(np.uint16), groups.of_keys)]
+        if not self._in_tune:
+            found.append((groups.position(metres, positions, modes).astype(np.uint16), groups.of_positions))
+        return found
 
     def seeds(self, condition: Condition | str) -> Rows:
         """Return the rows whose vocal may be drawn: those that are eligible and have an active vocal.
@@ -219,7 +273,7 @@ class CandidateIndex:
             If the condition is not one of the paper's.
         """
         condition = _known_condition(condition, known=_CONDITIONS)
-        return np.flatnonzero(self._eligible(condition) & self._active[:, list(Role).index(Role.VOCAL)])
+        return np.flatnonzero(self._eligible(condition) & self._active_vocals)
 
     def is_eligible(self, row: int, condition: Condition) -> bool:
         """Return whether the row has a vocal and the facts that the condition needs: key, tempo and a downbeat.
@@ -251,6 +305,10 @@ class CandidateIndex:
     def key_distance(self, seed: int, row: int) -> float:
         """Return the distance that the rules compare: :meth:`shift` to a tenth of a semitone, −6…5.9."""
         return distance(int(self._positions[row]), int(self._positions[seed]))
+
+    def modes_fit(self, seed: int, row: int, condition: Condition) -> bool:
+        """Return whether the condition accepts the row's mode for the seed's vocal."""
+        return self.rules.modes_fit(bool(self._minor[row]), bool(self._minor[seed]), condition)
 
     def doubtful(self, row: int) -> bool:
         """Return whether a row is excluded from :attr:`known` only because its metre is doubtful."""
@@ -303,12 +361,12 @@ class CandidateIndex:
 
     def _found(self, seed: int, role: Role, condition: Condition, metres: Sequence[int]) -> Candidates:
         """Return the candidates of some classes of metres."""
-        tempi, own_song = self._tempi_for(seed, condition), self._own_song(seed)
+        tempi, own_song = self._tempi_for(seed, condition), self._songs.of(seed)
         if role is Role.PERCUSSION:
             return self._percussion.find(metres, tempi, own_song)
-        mode = int(self._minor[seed]) if self.rules.same_mode else 0
-        keys = self._groups_for(int(self._positions[seed]), mode, condition)
-        return self._harmonic.find([self._in_metre(key, one) for one in metres for key in keys], tempi, own_song)
+        position, mode = int(self._positions[seed]), int(self._minor[seed])
+        groups = [group for one in metres for group in self._groups_for(one, position, mode, condition)]
+        return self._harmonic.find(groups, tempi, own_song)
 
     def chance_matches(self, seed: int, harmonic: int, percussion: int, condition: Condition) -> tuple[str, ...]:
         """Return the axes ("key", "tempo") in which stems of an unmatched condition fit the vocal by chance.
@@ -317,48 +375,34 @@ class CandidateIndex:
         vocal, do not clash (:func:`mashkit.conditions.keys_clash`, :func:`mashkit.conditions.tempi_clash`). Under
         `strict` the result is empty.
         """
-        found = []
-        if condition in KEY_FREE and not keys_clash(self.key_distance(seed, harmonic)):
-            found.append("key")
-        if condition in TEMPO_FREE and not all(tempi_clash(self.ratio(seed, row)) for row in (harmonic, percussion)):
-            found.append("tempo")
-        return tuple(found)
+        ratios = (self.ratio(seed, row) for row in (harmonic, percussion))
+        return axes_that_fit(condition, self.key_distance(seed, harmonic), ratios)
 
-    def _groups_for(self, position: int, mode: int, condition: Condition) -> tuple[int, ...]:
-        """Return the groups of harmonic rows that fit a seed: whole keys, and positions of keys that fit in part.
+    def _groups_for(self, metre_class: int, position: int, mode: int, condition: Condition) -> tuple[int, ...]:
+        """Return the groups of harmonic rows of a class of metres that fit a seed's position and mode.
 
-        The group of a key is twice the tonic, plus one for minor if modes are distinguished. The group of a position is
-        :data:`KEYS` plus twice the position, plus one for minor.
+        These are groups of keys, and groups of positions where only a part of a key fits.
         """
-        seed = (position, mode, condition)
-        if seed not in self._fitting:
-            self._fitting[seed] = tuple(self._fitting_groups(*seed))
-        return self._fitting[seed]
+        asked = (metre_class, position, mode, condition)
+        if asked not in self._fitting:
+            self._fitting[asked] = tuple(self._fitting_groups(*asked))
+        return self._fitting[asked]
 
-    def _in_metre(self, group: int, metre_class: int) -> int:
-        """Return the number in :class:`_Sorted` of a group from :meth:`_groups_for`, for one class of metres."""
-        if group < KEYS:
-            return KEYS * metre_class + group
-        return KEYS * max(len(self._metres), 1) + 2 * OCTAVE * metre_class + group - KEYS
-
-    def _fitting_groups(self, seed_position: int, mode: int, condition: Condition) -> Iterator[int]:
-        modes = (0, 1) if condition in KEY_FREE and self.rules.same_mode else (mode,)
+    def _fitting_groups(self, metre_class: int, position: int, mode: int, condition: Condition) -> Iterator[int]:
+        rules, groups = self.rules, self._groups
+        modes = [one for one in groups.modes if rules.modes_fit(bool(one), bool(mode), condition)]
         for tonic in range(12):
             middle = SEMITONE * tonic
             around = range(middle, middle + 1) if self._in_tune else range(middle - 5, middle + 5)
-            fitting = [at % OCTAVE for at in around if self.rules.key_fits(distance(at, seed_position), condition)]
+            fitting = [at % OCTAVE for at in around if rules.key_fits(distance(at, position), condition)]
             if len(fitting) == len(around):
-                yield from (2 * tonic + one for one in modes)
+                yield from (groups.key(metre_class, tonic, one) for one in modes)
             else:
-                yield from (KEYS + 2 * at + one for at in fitting for one in modes)
+                yield from (groups.position(metre_class, at, one) for at in fitting for one in modes)
 
     def _fitting_metres(self, seed: int) -> list[int]:
         """Return the classes of metres whose bars can lie on the seed's bars."""
         return [place for place, one in enumerate(self._metres.tolist()) if metre.fit(int(self._bars[seed]), one)]
-
-    def _own_song(self, seed: int) -> list[int]:
-        own: list[int] = self._by_song[self._song_start[seed] : self._song_end[seed]].tolist()
-        return own
 
     def _tempi_for(self, seed: int, condition: Condition) -> Sequence[Interval]:
         tempo, rules = float(self._tempi[seed]), self.rules
@@ -380,6 +424,13 @@ class CandidateIndex:
         return [
             (_least_tempo(tempo, high * 2.0**fold), _largest_tempo(tempo, low * 2.0**fold)) for fold in reversed(folds)
         ]
+
+
+def _active(table: ClipTable, role: Role, rules: Rules) -> npt.NDArray[np.bool_]:
+    """Return, for each row, whether it has a stem of a role that sounds for long enough to be drawn."""
+    activity = table.activity_of(role)
+    active: npt.NDArray[np.bool_] = (activity != LACKING) & (activity >= np.float32(rules.min_activity))
+    return active
 
 
 def _largest_tempo(tempo: float, speed: float) -> float:
