@@ -6,6 +6,7 @@ import io
 import json
 import operator
 import os
+import shutil
 import sys
 import tarfile
 from collections import Counter
@@ -42,7 +43,7 @@ from mashkit_mashnet_train.recipes.scores import Excerpt, Note, groove, pop909
 from mashkit_mashnet_train.recipes.singers import SINGERS, Singer, Take, pitch_curve, take, third_above, voice
 from mashkit_mashnet_train.recipes.singing import DIVISIONS, MEASURE, measures, sing
 from mashkit_mashnet_train.recipes.sound import SAMPLE_RATE, Arrangement, arrange, monophonic
-from mashkit_mashnet_train.store import open_store
+from mashkit_mashnet_train.store import StoreError, open_store
 
 pretty_midi = pytest.importorskip(
     "pretty_midi", reason="needs pretty_midi: pip install 'mashkit-mashnet-train[render]'"
@@ -659,6 +660,20 @@ def test_a_store_of_a_database(database: Path, tmp_path: Path, capsys: pytest.Ca
     assert (analyzer["name"], analyzer["kind"]) == ("librosa", "analyzer")
     # The song's title as well, because a benchmark has to know what a network was trained on.
     assert store.source["titles"] == {clip.song: "One"}
+
+
+def test_a_clip_that_is_left_out_counts_as_done(database: Path, tmp_path: Path) -> None:
+    damaged = Path(shutil.copytree(database, tmp_path / "db"))
+    for path in damaged.rglob("*.flac"):
+        path.write_bytes(b"")
+    calls: list[tuple[int, ...]] = []
+    left_out: list[str] = []
+    with pytest.raises(StoreError):  # because no clip is left
+        from_database(
+            tmp_path / "store", damaged, progress=lambda clip, *counts: calls.append(counts), failed=left_out.append
+        )
+    assert len(left_out) == 1
+    assert calls == [(1, 1)]
 
 
 def test_no_database_is_named(tmp_path: Path) -> None:

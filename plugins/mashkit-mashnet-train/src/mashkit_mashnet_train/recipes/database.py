@@ -30,7 +30,7 @@ def from_database(
     database : Path
         Folder of the MashupDB.
     progress : callable
-        Called with (clip, done, total) after each clip.
+        Called with (clip, done, total) after each clip, also one that is left out.
     failed : callable
         Called with the reason when a clip is left out; the run goes on with the next clip.
 
@@ -48,14 +48,11 @@ def from_database(
         for done, clip in enumerate(clips, 1):
             if not writer.has(clip.id):
                 try:
-                    tuning = clip.analysis.tuning or 0.0
-                    stems = {
-                        role: StemFeatures.of(catalog.stem(clip.id, role), tuning=tuning, fine=True) for role in Role
-                    }
+                    stems = _stems(catalog, clip)
                 except MashkitError as error:
                     failed(f"{clip.id}: {error}")
-                    continue
-                writer.add(_record(clip), stems)
+                else:
+                    writer.add(_record(clip), stems)
             progress(clip.id, done, len(clips))
     return writer.close()
 
@@ -84,6 +81,11 @@ def _source(catalog: Catalog) -> dict[str, Any]:
         "titles": {clip.song: clip.title for clip in sorted(clips, key=lambda clip: clip.song)},
         "components": list(catalog.provenance(clip.id for clip in clips)),
     }
+
+
+def _stems(catalog: Catalog, clip: Clip) -> dict[Role, StemFeatures]:
+    tuning = clip.analysis.tuning or 0.0
+    return {role: StemFeatures.of(catalog.stem(clip.id, role), tuning=tuning, fine=True) for role in Role}
 
 
 def _record(clip: Clip) -> Record:
