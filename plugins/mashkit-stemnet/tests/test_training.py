@@ -261,6 +261,22 @@ def test_a_run_leaves_its_files_and_is_not_done_twice(
     training.train(tmp_path, short, corpus, [])
 
 
+def test_the_last_validation_is_of_the_weights_that_are_saved(
+    short: training.TrainingConfig, corpus: Path, tmp_path: Path, pool: Pool
+) -> None:
+    config = attrs.evolve(short, tuning_rate=0.3)
+    training.train(tmp_path, config, corpus, [])
+    spleeter = VocalMask(*networks(torch.device("cpu")), mask_extension="average")
+    batch = draw(pool, pool.parts[:1], Drawing(), 1, np.random.default_rng([config.seed, 99, 0]))
+    last = {row["phase"]: row for row in training.curves(tmp_path)}
+    for phase in ("base", "all"):
+        network = load(tmp_path / f"{phase}.safetensors").network()
+        with torch.no_grad():
+            found = training.losses(network, batch, spleeter, autocast=False)
+        for name, one in found.items():
+            assert last[phase][name] == pytest.approx(float(one.mean()), abs=2e-3), (phase, name)
+
+
 def test_a_run_that_was_stopped_goes_on(
     short: training.TrainingConfig, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -370,9 +370,10 @@ class _PhaseRun:
             if now - saved > self._config.save_every:
                 saved = now
                 self._save_state()
-        self._validate(time.monotonic() - self._began)
+        seconds = time.monotonic() - self._began
         if self._phase.begin_with:
             self._go_half_way_back()
+        self._validate(seconds)
         self._save_checkpoint()
 
     def _train_step(self, progress: float) -> None:
