@@ -595,7 +595,7 @@ def test_smoke_with_a_strangers_scorer(tmp_path: Path, capsys: pytest.CaptureFix
     chosen = ["--add", "acme-oracle", "--only", "acme-oracle", "--only", "amu"]
     assert main(["bench", "run", "smoke", *chosen, "-o", str(tmp_path), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert told.pop("notes") == []
+    assert [told.pop(name) for name in ("notes", "unavailable", "judged_apart")] == [[], [], []]
     result = Result.from_dict(told)
     assert {one.label for one in result.competitors} == {"amu", "acme-oracle"}
     assert all(one.rank for one in result.competitors)
