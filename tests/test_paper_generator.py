@@ -178,6 +178,30 @@ def test_same_mode() -> None:
         plans(pair, "matched", same_mode=True)
 
 
+@pytest.mark.parametrize(
+    ("condition", "keys", "tempi", "said"),
+    [
+        ("matched", ["A minor"], [100.0],
+         "of 2 pairs 2 are in another mode, and 2 of these fit in the rest .*or use generator.same_mode=false"),
+        ("unmatched-tempo", ["A minor"], [120.0],
+         "of 2 pairs 2 are in another mode, and 2 of these fit in the rest .*or use generator.same_mode=false"),
+        ("matched", ["A minor", "F# major"], [100.0, 100.0], "of 6 pairs 4 are in another mode, and 2 of these fit"),
+        ("matched", ["D# minor"], [100.0],
+         r"of 2 pairs 2 are in another mode, and 0 of these .*\(add songs in the vocal's mode\)"),
+        ("matched", ["D# minor", "F# major"], [100.0, 100.0],
+         r"of 6 pairs 4 are in another mode, and 2 of these"),
+        ("matched", ["F minor", "F# major"], [50.0, 100.0],
+         r"of 6 pairs 2 lie more than 3 .* in tempo, 4 are in another mode .* max_shift \(now 3; 6 would do\)"),
+        ("matched", ["F minor", "C major"], [50.0, 70.0],
+         "of 6 pairs 2 are too far apart in tempo, 0 in key, 4 are in another mode .* min_speed"),
+    ],
+)  # fmt: skip
+def test_another_mode_is_a_cause_of_its_own(condition: str, keys: list[str], tempi: list[float], said: str) -> None:
+    clips = [make_clip(0, "C major", 100.0), *map(make_clip, range(1, 9), keys, tempi)]
+    with pytest.raises(GenerationError, match=said):
+        plans(clips, condition, same_mode=True)
+
+
 def test_transposing_a_candidate_by_n_moves_its_shift_by_minus_n() -> None:
     for n in (-2, -1, 1, 2):
         moved = make_clip(1, "C major", 100.0)

@@ -39,7 +39,7 @@ def no_vocal(table: ClipTable, condition: Condition, min_activity: float) -> Cau
     every = np.arange(len(table))
     if len(every) == 0:
         return "there is no clip", "add songs"
-    sung = table.activity[:, list(Role).index(Role.VOCAL)]
+    sung = table.activity_of(Role.VOCAL)
     silent = sung < np.float32(min_activity)
     if silent.all():
         return (
@@ -84,7 +84,7 @@ def no_stem(
     condition: Condition,
 ) -> Cause:
     """Return the cause if no clip's stem of a role fits any of these vocals."""
-    column = table.activity[:, list(Role).index(role)]
+    column = table.activity_of(role)
     if len(np.unique(table.songs)) == 1:
         return "all clips are of one song", "add another song"
     sounds = column >= np.float32(index.rules.min_activity)
@@ -113,6 +113,64 @@ def no_stem(
     return f"{problem}; {left_out}, of which {len(fitting)} would fit", f"{lower}, or {fix}"
 
 
+@attrs.define
+class _Pairs:
+    """Counts of the pairs of a vocal and another song's stem, and what pairs would need to fit.
+
+    Attributes
+    ----------
+    count : int
+    in_other_mode : int
+        Pairs whose modes do not fit. The other counts and lists are of the rest.
+    only_in_mode : int
+        Those of them that fit in key and tempo.
+    apart_in_key, apart_in_tempo : int
+    shifts : list of int
+        Distances of the keys of pairs that fit in tempo, whole semitones.
+    speeds : list of float
+        Speeds of pairs that fit in key.
+    """
+
+    count: int = 0
+    in_other_mode: int = 0
+    only_in_mode: int = 0
+    apart_in_key: int = 0
+    apart_in_tempo: int = 0
+    shifts: list[int] = attrs.field(factory=list)
+    speeds: list[float] = attrs.field(factory=list)
+
+
+def _compare_pairs(
+    table: ClipTable,
+    index: CandidateIndex,
+    looked_at: npt.NDArray[np.intp],
+    role: Role,
+    condition: Condition,
+    known: npt.NDArray[np.bool_],
+) -> _Pairs:
+    """Compare each of these vocals with the known stems of other songs, or with some of them if there are many."""
+    pairs, rules, drums = _Pairs(), index.rules, role is Role.PERCUSSION
+    for seed in looked_at.tolist():
+        others = np.flatnonzero(known & (table.songs != table.songs[seed]))
+        others = others[np.linspace(0, len(others) - 1, min(len(others), MOST_SEEDS)).astype(np.intp)]
+        pairs.count += len(others)
+        for row in others.tolist():
+            distance = index.key_distance(seed, row)
+            in_key = drums or rules.key_fits(distance, condition)
+            in_tempo = rules.tempo_fits(index.ratio(seed, row), condition)
+            if not (drums or index.modes_fit(seed, row, condition)):
+                pairs.in_other_mode += 1
+                pairs.only_in_mode += in_key and in_tempo
+                continue
+            pairs.apart_in_key += not in_key
+            pairs.apart_in_tempo += not in_tempo
+            if in_tempo:
+                pairs.shifts.append(whole_semitones(distance))
+            if in_key:
+                pairs.speeds.append(index.speed(seed, row))
+    return pairs
+
+
 def _none_sounding(
     table: ClipTable,
     index: CandidateIndex,
@@ -122,49 +180,41 @@ def _none_sounding(
     sounds: npt.NDArray[np.bool_],
 ) -> Cause:
     """Return the cause if none of the stems that sound enough fits any of these vocals."""
-    known = index.known & sounds
+    known, rules = index.known & sounds, index.rules
     if not known.any():
         return _unknown(table, np.flatnonzero(sounds), f"clips with a {role} stem")
-    pairs = apart_in_key = apart_in_tempo = 0
-    shifts: list[int] = []
-    ratios: list[float] = []
-    for seed in looked_at.tolist():
-        others = np.flatnonzero(known & (table.songs != table.songs[seed]))
-        others = others[np.linspace(0, len(others) - 1, min(len(others), MOST_SEEDS)).astype(np.intp)]
-        pairs += len(others)
-        for row in others.tolist():
-            shift, speed = whole_semitones(index.key_distance(seed, row)), index.speed(seed, row)
-            in_key = role is Role.PERCUSSION or shift <= index.rules.max_shift
-            in_tempo = index.rules.min_speed <= speed <= index.rules.max_speed
-            apart_in_key += not in_key
-            apart_in_tempo += not in_tempo
-            if in_tempo:
-                shifts.append(shift)
-            if in_key:
-                ratios.append(speed)
-    if pairs == 0:
+    pairs = _compare_pairs(table, index, looked_at, role, condition, known)
+    if pairs.count == 0:
         return f"only the vocal's own song has a {role} stem with known key, tempo and downbeats", "add songs"
+    if pairs.only_in_mode or pairs.in_other_mode == pairs.count:
+        fix = ", or use generator.same_mode=false" if pairs.only_in_mode else ""
+        return (
+            f"of {pairs.count} pairs {pairs.in_other_mode} are in another mode, and {pairs.only_in_mode} of these fit "
+            "in the rest",
+            f"add songs in the vocal's mode{fix}",
+        )
     if condition in KEY_FREE or condition in TEMPO_FREE:
         axes = [name for name, free in (("key", KEY_FREE), ("tempo", TEMPO_FREE)) if condition in free]
         return (
-            f"of {pairs} pairs with another song's {role} stem, none differs enough in {' and '.join(axes)} and "
+            f"of {pairs.count} pairs with another song's {role} stem, none differs enough in {' and '.join(axes)} and "
             "fits in the rest",
             f"add songs of other {' and '.join('keys' if axis == 'key' else 'tempi' for axis in axes)}, or use "
             "generator.mismatch=literal",
         )
-    if role is Role.HARMONIC and (apart_in_key > apart_in_tempo or not ratios) and shifts:
+    modes = f", {pairs.in_other_mode} are in another mode" if pairs.in_other_mode else ""
+    if role is Role.HARMONIC and (pairs.apart_in_key > pairs.apart_in_tempo or not pairs.speeds) and pairs.shifts:
         return (
-            f"of {pairs} pairs {apart_in_key} lie more than {index.rules.max_shift} semitones apart, "
-            f"{apart_in_tempo} too far in tempo",
-            f"add songs in other keys, or widen max_shift (now {index.rules.max_shift}; {min(shifts)} would do)",
+            f"of {pairs.count} pairs {pairs.apart_in_key} lie more than {rules.max_shift} semitones apart, "
+            f"{pairs.apart_in_tempo} too far in tempo{modes}",
+            f"add songs in other keys, or widen max_shift (now {rules.max_shift}; {min(pairs.shifts)} would do)",
         )
-    nearest = min(ratios, key=lambda ratio: abs(np.log(ratio)), default=None)
+    nearest = min(pairs.speeds, key=lambda speed: abs(np.log(speed)), default=None)
     would = "" if nearest is None else f"; {nearest:.2f} would do"
     return (
-        f"of {pairs} pairs {apart_in_tempo} are too far apart in tempo"
-        + (f", {apart_in_key} in key" if role is Role.HARMONIC else ""),
-        f"add songs of other tempi, or widen min_speed/max_speed (now {index.rules.min_speed}–{index.rules.max_speed}"
-        f"{would})",
+        f"of {pairs.count} pairs {pairs.apart_in_tempo} are too far apart in tempo"
+        + (f", {pairs.apart_in_key} in key" if role is Role.HARMONIC else "")
+        + modes,
+        f"add songs of other tempi, or widen min_speed/max_speed (now {rules.min_speed}–{rules.max_speed}{would})",
     )
 
 
