@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -37,8 +38,8 @@ def held(path: Path, taken: MashkitError, *, forks: bool = True) -> Iterator[Non
 
 
 @contextlib.contextmanager
-def held_folder(folder: Path, taken: MashkitError) -> Iterator[None]:
-    """Hold a lock on a folder while a block runs, without waiting and without a file in the folder.
+def held_folder(folder: Path, taken: MashkitError, *, wait_s: float = 0.0) -> Iterator[None]:
+    """Hold a lock on a folder while a block runs, without a file in the folder.
 
     Where folders cannot be locked, as on Windows and on some network drives, the block runs without a lock.
 
@@ -47,6 +48,8 @@ def held_folder(folder: Path, taken: MashkitError) -> Iterator[None]:
     folder : Path
     taken : MashkitError
         Raised if another process, or another block of this one, holds the lock.
+    wait_s : float
+        Seconds to wait until the lock is free.
 
     Raises
     ------
@@ -59,11 +62,17 @@ def held_folder(folder: Path, taken: MashkitError) -> Iterator[None]:
 
             opened = os.open(folder, os.O_RDONLY)
             until_the_end.callback(os.close, opened)
-            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            latest = time.monotonic() + wait_s
+            while True:
+                try:
+                    fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() >= latest:
+                        raise taken from None
+                time.sleep(0.05)
             # Closing alone would leave the lock to a process that was forked meanwhile.
             until_the_end.callback(fcntl.flock, opened, fcntl.LOCK_UN)
-        except BlockingIOError:
-            raise taken from None
         except (ImportError, OSError):
             pass
         yield

@@ -169,6 +169,11 @@ class FileList:
         """Write the list; raises OutputError if it cannot be written."""
         write_json(path, {"format": _LIST_FORMAT, "made_of": self.made_of, "files": dict(self.files)})
 
+    def require_made_of(self, made_of: str, folder: Path) -> None:
+        """Raise OutputError if files of another set than ``made_of`` are in the folder."""
+        if self.made_of != made_of and any((folder / name).exists() for name in self.files):
+            raise OutputError(f"{folder} holds a set of files that {self.made_of} made", "name another folder")
+
     def is_ours(self, folder: Path, name: str) -> bool:
         """Return whether a file exists and is unchanged since mashkit wrote it."""
         path = folder / name
@@ -221,7 +226,8 @@ class OutputSet:
         self._added = [one for one in (folder, *folder.parents) if not one.exists()]
         self.folder = require_writable_folder(folder)
         self._made_of = made_of
-        self._require_room(folder, made_of, names)
+        self._names = tuple(names)
+        self._require_room(folder, made_of, self._names)
 
     @classmethod
     def require_possible(cls, folder: Path, *, made_of: str, names: Iterable[str] = ()) -> None:
@@ -233,11 +239,9 @@ class OutputSet:
     def _require_room(folder: Path, made_of: str, names: Iterable[str]) -> None:
         """Raise OutputError if the folder holds another set, or files that the set would replace and may not."""
         known = FileList.read(folder) or FileList()
-        left = [name for name in known.files if (folder / name).exists()]
-        if left and known.made_of != made_of:
-            raise OutputError(f"{folder} holds a set of files that {known.made_of} made", "name another folder")
-        for name in left:
-            if not known.is_ours(folder, name):
+        known.require_made_of(made_of, folder)
+        for name in known.files:
+            if (folder / name).exists() and not known.is_ours(folder, name):
                 raise _in_the_way(folder / name, "it has changed since mashkit wrote it")
         _refuse_others(folder, known, names)
 
@@ -247,6 +251,8 @@ class OutputSet:
         )
         with contextlib.ExitStack() as held:
             held.enter_context(held_folder(self.folder, taken))
+            # Another run may have ended between the first look and the lock.
+            self._require_room(self.folder, self._made_of, self._names)
             _remove_abandoned(self.folder)
             prefix = f"{_STAGING}{socket.gethostname()}-{os.getpid()}-"
             try:
@@ -301,6 +307,7 @@ class OutputSet:
         }
         # The list is read again, because another run may have ended meanwhile where folders cannot be locked.
         known = FileList.read(self.folder) or FileList()
+        known.require_made_of(self._made_of, self.folder)
         _refuse_others(self.folder, known, new)
         # During the change the list contains old and new files, so that after a kill here no file looks like the
         # user's.

@@ -262,3 +262,13 @@ def test_without_shtab_the_fix_is_named(monkeypatch: pytest.MonkeyPatch, capsys:
     monkeypatch.setitem(sys.modules, "shtab", None)
     assert main(["completion", "bash"]) == 2
     assert "pip install 'mashkit[completion]'" in capsys.readouterr().err
+
+
+def test_changes_of_several_commands_at_once_are_all_kept(config: Path) -> None:
+    changes = {"jobs": 2, "quiet": True, "licences": "any"}
+    started = [
+        subprocess.Popen([sys.executable, "-m", "mashkit", "config", "set", name, json.dumps(value).strip('"')])
+        for name, value in changes.items()
+    ]
+    assert [one.wait(60) for one in started] == [0, 0, 0]
+    assert tomllib.loads(config.read_text()) == changes

@@ -259,6 +259,15 @@ def test_another_set_is_not_replaced(tmp_path: Path) -> None:
     write(tmp_path, {"mix.flac": "new"}, made_of="Mashup.save")
 
 
+def test_another_set_that_came_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+    first, second = OutputSet(tmp_path, made_of="first"), OutputSet(tmp_path, made_of="second")
+    with first:
+        (first.staging / "mix.flac").write_text("first")
+    with pytest.raises(OutputError, match="holds a set of files that first made"), second:
+        pytest.fail("the block must not run")
+    assert contents(tmp_path) == {"mix.flac": "first"}
+
+
 def test_each_song_has_its_own_folder(tmp_path: Path) -> None:
     (tmp_path / "tune 2").mkdir()
     (tmp_path / "tune 2" / "cover.jpg").write_text("mine")

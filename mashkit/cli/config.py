@@ -104,10 +104,11 @@ def _set(arguments: argparse.Namespace) -> int:
     settings.require(name, value)
     if name in ("cache", "db"):
         value = path_text(absolute(named_path(value)))  # because commands run in other folders, too
-    before = settings.read()
-    kept, removed = _without_options_of_another(name, before, {**before, name: value})
-    _require_component(name, kept)
-    settings.write(kept)
+    with settings.held():
+        before = settings.read()
+        kept, removed = _without_options_of_another(name, before, {**before, name: value})
+        _require_component(name, kept)
+        settings.write(kept)
     path = path_text(settings.config_file())
     if not printed({"name": name, "value": value, "path": path, "removed": removed}, arguments):
         say(f"{name} = {_shown(value)} in {path}")
@@ -153,12 +154,14 @@ def _unset(arguments: argparse.Namespace) -> int:
     from mashkit.cli import settings
     from mashkit.errors import UsageError, suggestion
 
-    name, before = arguments.name, settings.read_unchecked()
-    if name not in before:
-        raise UsageError(f"{name!r} is not set", suggestion(name, before) if before else "nothing is set")
-    left = {one: value for one, value in before.items() if one != name}
-    kept, removed = _without_options_of_another(name, before, left)
-    settings.write(kept)
+    name = arguments.name
+    with settings.held():
+        before = settings.read_unchecked()
+        if name not in before:
+            raise UsageError(f"{name!r} is not set", suggestion(name, before) if before else "nothing is set")
+        left = {one: value for one, value in before.items() if one != name}
+        kept, removed = _without_options_of_another(name, before, left)
+        settings.write(kept)
     if arguments.json:
         print_json({"name": name, "settings": _plain(kept), "removed": removed})
     _say_removed(removed)

@@ -6,12 +6,13 @@ Only the command line reads the file: a program in Python does the same on every
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,9 @@ from mashkit.paths import encodable, path_text
 
 CONFIG_VARIABLE = "MASHKIT_CONFIG"
 """Environment variable: the file of settings, in place of the platform's."""
+
+WAIT_S = 60.0
+"""Seconds that a command waits for another one that changes the file. A change imports a component to check it."""
 
 NAMES: Mapping[str, str] = {
     **{kind: f"the {kind} to use, where no --{kind} is given" for kind in COMPONENT_KINDS},
@@ -101,6 +105,26 @@ def require(name: str, value: Any) -> None:
         raise UsageError(f"licences is {value!r}", f"give {' or '.join(POLICIES)}")
     if name not in ("jobs", "quiet") and not (isinstance(value, str) and value):
         raise UsageError(f"{name} is {value!r}", "give a name" if name in COMPONENT_KINDS else "give a folder")
+
+
+@contextlib.contextmanager
+def held() -> Iterator[None]:
+    """Let no other command change the file while a block reads it and writes it back.
+
+    Raises
+    ------
+    OutputError
+        If another command holds the file for longer than :data:`WAIT_S`.
+    """
+    from mashkit.errors import OutputError
+    from mashkit.locks import held_folder
+
+    folder = config_file().parent
+    with contextlib.suppress(OSError):  # what is wrong with the folder is an error of writing the file
+        folder.mkdir(parents=True, exist_ok=True)
+    taken = OutputError(f"another command is changing {path_text(config_file())}", "try again when it has ended")
+    with held_folder(folder, taken, wait_s=WAIT_S):
+        yield
 
 
 def write(settings: Mapping[str, Any]) -> None:
