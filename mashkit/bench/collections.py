@@ -36,7 +36,7 @@ from mashkit.models import file_sha256
 from mashkit.paths import absolute, path_of
 from mashkit.pipeline import Kit
 from mashkit.remote.progress import report
-from mashkit.types import Analysis, Audio, Clip, Role, as_tuple, frozen_mapping
+from mashkit.types import Analysis, Audio, Clip, MashupPlan, Role, as_tuple, frozen_mapping
 
 
 class CollectionMissing(MashkitError):
@@ -350,10 +350,21 @@ def _with(clip: Clip, facts: Mapping[str, Any]) -> Clip:
 
 
 # ----------------------------------------------------------------------------------------------- another separator
+def id_with_stems_of(clip_id: str, separator: str) -> str:
+    """Return the id of a clip with the stems of another separator (:class:`OtherStems`); "" for its own stems."""
+    return f"{clip_id}~{separator}" if separator else clip_id
+
+
+def with_stems_of(plan: MashupPlan, separator: str) -> MashupPlan:
+    """Return a plan of the same clips with the stems of another separator; "" for their own stems."""
+    layers = [attrs.evolve(layer, clip_id=id_with_stems_of(layer.clip_id, separator)) for layer in plan.layers]
+    return attrs.evolve(plan, layers=layers)
+
+
 class OtherStems:
     """The clips of one source with the stems that another separator makes of their mixes.
 
-    The clips have ids of their own, ``<id>~<separator>``, because caches find stems by the clip's id.
+    The clips have ids of their own (:func:`id_with_stems_of`), because caches find stems by the clip's id.
 
     Parameters
     ----------
@@ -368,12 +379,12 @@ class OtherStems:
 
     def __init__(self, base: ClipSource, catalog: Catalog, pairs: Mapping[str, str], separator: str) -> None:
         self._base, self._catalog, self._pairs, self._separator = base, catalog, dict(pairs), separator
+        self._ids = {id_with_stems_of(own, separator): own for own in self._pairs}
 
     def _own(self, clip_id: str) -> str:
-        own, mark, separator = clip_id.rpartition("~")
-        if not mark or separator != self._separator or own not in self._pairs:
+        if clip_id not in self._ids:
             raise CatalogError(f"no clip {clip_id!r} separated by {self._separator!r}", "give songs it has separated")
-        return own
+        return self._ids[clip_id]
 
     def clip(self, clip_id: str) -> Clip:
         """Return the base's clip under this id."""

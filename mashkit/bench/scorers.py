@@ -28,6 +28,7 @@ from mashkit.bench.collections import (
     RenderedSource,
     reopen,
     separated_by,
+    with_stems_of,
 )
 from mashkit.bench.comparisons import Comparison, every_two
 from mashkit.bench.identity import identity_of
@@ -302,9 +303,8 @@ class ScorerTask(Task):
         except MashkitError as error:
             inputs.missing(f"other {kind}", f"other {kind}", str(error))
             return
-        renamed = {"separator": f"~{other}"}.get(kind, "")
         for one in robust:
-            inputs.add_other(one, kind, other, renamed, made_by)
+            inputs.add_other(one, kind, other, made_by)
 
     def batches(self, inputs: Sequence[Input]) -> list[list[Input]]:
         """Return the inputs in parts whose stretched layers all fit :data:`mashkit.bench.layers.LAYERS_BYTES`."""
@@ -547,7 +547,7 @@ class _Inputs:
         made = self._input(one, one.plan, self._how, [use], f"{one.group}, {one.part}")
         self.made.append(attrs.evolve(made, made_by=[self._rendered_by, *made.made_by]))
 
-    def add_other(self, one: Example, kind: str, other: str, renamed: str, made_by: str) -> None:
+    def add_other(self, one: Example, kind: str, other: str, made_by: str) -> None:
         """Add a plan again with another stretcher or separator.
 
         Parameters
@@ -555,14 +555,10 @@ class _Inputs:
         one : Example
         kind, other : str
             "stretcher" or "separator", and the name of the other one.
-        renamed : str
-            Follows the ids of the plan's clips.
         made_by : str
             Hash of the other one.
         """
-        plan = attrs.evolve(
-            one.plan, layers=[attrs.evolve(layer, clip_id=layer.clip_id + renamed) for layer in one.plan.layers]
-        )
+        plan = with_stems_of(one.plan, other) if kind == "separator" else one.plan
         base = self.made[self._plans[one.plan.id]]
         made = self._input(
             one, plan, {**self._how, kind: other}, [[f"other {kind}", one.part]], f"{kind} {other}, {one.part}"

@@ -22,7 +22,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from mashkit.bench.collections import Choice, separated_by
+from mashkit.bench.collections import Choice, separated_by, with_stems_of
 from mashkit.bench.protocols import CONTROL, NEGATIVE, ORIGINAL, POSITIVE, TWIN, TWINS, Counts, Example, examples
 from mashkit.mashup import ClipSource
 from mashkit.metrics import roc_auc
@@ -59,13 +59,12 @@ class Data:
         return Data(*(getattr(self, field.name)[chosen] for field in attrs.fields(Data)))
 
 
-def measured(source: ClipSource, found: list[Example], renamed: str) -> Data:
-    """Return the pairs of the examples, with the parts of their mashups from this source."""
+def measured(source: ClipSource, found: list[Example], separator: str) -> Data:
+    """Return the pairs of the examples, with the parts of their mashups of the source's stems: "" for true stems."""
     scorer, renderer = AmuTunedScorer(), Renderer(source, Kit().stretcher)
     rows: dict[tuple[str, str, str], list[list[float]]] = {}
     for one in found:
-        layers = [attrs.evolve(layer, clip_id=layer.clip_id + renamed) for layer in one.plan.layers]
-        (score,) = scorer.score([renderer.mashup(attrs.evolve(one.plan, layers=layers))])
+        (score,) = scorer.score([renderer.mashup(with_stems_of(one.plan, separator))])
         rows.setdefault((one.vocal.id, one.group, one.part), []).append([score.parts[name] for name in PARTS])
     vocals = list(dict.fromkeys(one.vocal.id for one in found))
     pairs = []
@@ -150,10 +149,9 @@ def main() -> None:
     groups = ("controlled", *(name for name in TWINS if name != CONTROL))
     counts = Counts(vocals=given.songs, matched=1, negatives=NEGATIVES, groups=groups)
     found = [one for one in examples(choice.open().clips, counts, given.seed) if isinstance(one, Example)]
-    renamed = f"~{given.separator}"
     both = {
         "true stems": measured(choice.open().source, found, ""),
-        "separated": measured(separated_by(choice, given.separator), found, renamed),
+        "separated": measured(separated_by(choice, given.separator), found, given.separator),
     }
     data = Data(*(np.concatenate([getattr(one, field.name) for one in both.values()]) for field in attrs.fields(Data)))
     looks = {penalty: left_out(data, penalty) for penalty in PENALTIES}
