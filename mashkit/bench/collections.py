@@ -13,7 +13,7 @@ import importlib.util
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 
@@ -22,7 +22,7 @@ from mashkit.atomicfile import write_json
 from mashkit.audio.files import AUDIO_SUFFIXES, save
 from mashkit.bench import rendered
 from mashkit.bench.identity import plugins_code
-from mashkit.bench.multitracks import MultitrackSource, find_multitracks, measured, stem_files
+from mashkit.bench.multitracks import MultitrackSource, TrueStemSource, find_multitracks, measured, stem_files
 from mashkit.bench.registered import collections, labels_of, opener_of, with_clips
 from mashkit.bench.tasks import Input, InputLost
 from mashkit.builtin.benchmarks import RENDERED_SONGS
@@ -247,51 +247,30 @@ def open_multitracks(choice: Choice) -> Collection:
     )  # fmt: skip
 
 
-class RenderedSource:
-    """A clip source over songs rendered from a seed: see :mod:`mashkit.bench.rendered`."""
+class RenderedSource(TrueStemSource):
+    """A clip source over songs rendered from a seed, one clip for each: see :mod:`mashkit.bench.rendered`."""
+
+    of: ClassVar[str] = "rendered songs"
+    fix: ClassVar[str] = "render more, or from another seed"
 
     def __init__(self, seed: int, count: int) -> None:
+        clips = []
         self._songs: dict[str, rendered.Composition] = {}
-        self._clips: dict[str, Clip] = {}
         for number in range(count):
             song = rendered.compose(seed, number)
             name = f"rendered-{seed}-{number + 1}"
             self._songs[name] = song
             frames = round(song.duration_s * rendered.SAMPLE_RATE)
-            self._clips[name] = Clip(
+            clips.append(Clip(
                 name, name, f"Rendered {number + 1}", name, 0.0, frames / rendered.SAMPLE_RATE, rendered.SAMPLE_RATE,
                 song.analysis, "CC0-1.0",
-            )  # fmt: skip
+            ))  # fmt: skip
         # The roles of a rendered song take 24 MB and a third of a second (ours).
-        self._roles = functools.lru_cache(maxsize=count)(self._render)
+        super().__init__(clips, kept=count)
 
-    @property
-    def clips(self) -> list[Clip]:
-        """All clips, one for each song."""
-        return list(self._clips.values())
-
-    def take(self, clips: Iterable[Clip]) -> None:
-        """Replace the clips of these ids by these clips, which have been measured."""
-        self._clips |= {clip.id: clip for clip in clips}
-
-    def clip(self, clip_id: str) -> Clip:
-        """Return the clip; raise CatalogError if there is none."""
-        if clip_id not in self._clips:
-            raise CatalogError(f"no clip {clip_id!r} among these rendered songs", "render more, or from another seed")
-        return self._clips[clip_id]
-
-    def stem(self, clip_id: str, role: Role) -> Audio:
-        """Return the clip's true stem for ``role``, stereo."""
-        self.clip(clip_id)
-        return self._roles(clip_id)[role]
-
-    def _render(self, clip_id: str) -> dict[Role, Audio]:
+    def _make_roles(self, clip_id: str) -> dict[Role, Audio]:
         stems = rendered.render(self._songs[clip_id])
         return {role: stems.role(role) for role in Role}
-
-    def provenance(self, clip_ids: Iterable[str]) -> Sequence[Mapping[str, Any]]:
-        """Return no components, because stems and analyses are exact."""
-        return ()
 
 
 def open_rendered(choice: Choice) -> Collection:
@@ -299,12 +278,9 @@ def open_rendered(choice: Choice) -> Collection:
     source = RenderedSource(choice.seed, choice.songs)
 
     def measure() -> list[Clip]:
-        def known(clip: Clip) -> Callable[[Audio], Analysis]:
-            return lambda _: clip.analysis
-
         clips = []
         for done, clip in enumerate(source.clips, 1):
-            clips.append(measured(clip, {role: source.stem(clip.id, role) for role in Role}, known(clip)))
+            clips.append(measured(clip, source.stems(clip.id), clip.analysis))
             report(StageEvent(stage="render", item=clip.title, state="done", done=done, total=choice.songs))
         return clips
 

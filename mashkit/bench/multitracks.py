@@ -7,9 +7,10 @@ together.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 import numpy as np
@@ -42,23 +43,82 @@ def stem_files(song: Path) -> dict[str, Path]:
     return {path.stem: path for path in files if path.stem in STEM_NAMES}
 
 
-def measured(clip: Clip, stems: Mapping[Role, Audio], analyze: Callable[[Audio], Analysis]) -> Clip:
-    """Return a clip with the analysis of its stems' sum, and loudness, activity and entry of each."""
-    mix = Audio(np.sum([stem.samples for stem in stems.values()], axis=0), SAMPLE_RATE)
+def mix_of(stems: Mapping[Role, Audio]) -> Audio:
+    """Return the sum of a clip's stems."""
+    return Audio(np.sum([stem.samples for stem in stems.values()], axis=0), SAMPLE_RATE)
+
+
+def measured(clip: Clip, stems: Mapping[Role, Audio], analysis: Analysis) -> Clip:
+    """Return a clip with an analysis, and with loudness, activity and entry of each of its stems."""
+    mix = mix_of(stems)
     levels = {role: loudness(stem) for role, stem in stems.items()}
     sounds = {role: sounding(stem, mix) for role, stem in stems.items()}
     entries = {role: entry(frames) for role, frames in sounds.items()}
     return attrs.evolve(
         clip,
-        analysis=analyze(mix),
+        analysis=analysis,
         loudness={role: float("-inf") if level is None else level for role, level in levels.items()},
         activity={role: activity(frames) for role, frames in sounds.items()},
         entry={role: moment for role, moment in entries.items() if moment is not None},
     )
 
 
-class MultitrackSource:
-    """A clip source over multitrack songs: see :class:`mashkit.ClipSource`.
+class TrueStemSource(ABC):
+    """A clip source whose stems are the songs' own: see :class:`mashkit.ClipSource`.
+
+    Parameters
+    ----------
+    clips : iterable of Clip
+    kept : int
+        Number of clips whose stems are kept in memory.
+    """
+
+    of: ClassVar[str]
+    """What the clips are of, as an error says it."""
+    fix: ClassVar[str]
+    """What to do if there is no clip of an id."""
+
+    def __init__(self, clips: Iterable[Clip], kept: int) -> None:
+        self._clips = {clip.id: clip for clip in clips}
+        self._roles = functools.lru_cache(maxsize=kept)(self._make_roles)
+
+    @property
+    def clips(self) -> list[Clip]:
+        """All clips."""
+        return list(self._clips.values())
+
+    def take(self, clips: Iterable[Clip]) -> None:
+        """Replace the clips of these ids by these clips; raise CatalogError if there is no such clip."""
+        for clip in clips:
+            self.clip(clip.id)
+            self._clips[clip.id] = clip
+
+    def clip(self, clip_id: str) -> Clip:
+        """Return the clip; raise CatalogError if there is none."""
+        if clip_id not in self._clips:
+            raise CatalogError(f"no clip {clip_id!r} among these {self.of}", self.fix)
+        return self._clips[clip_id]
+
+    def stem(self, clip_id: str, role: Role) -> Audio:
+        """Return the clip's true stem for ``role``, stereo."""
+        self.clip(clip_id)
+        return self._roles(clip_id)[role]
+
+    def stems(self, clip_id: str) -> dict[Role, Audio]:
+        """Return the clip's true stem for each role, stereo."""
+        return {role: self.stem(clip_id, role) for role in Role}
+
+    @abstractmethod
+    def _make_roles(self, clip_id: str) -> dict[Role, Audio]:
+        """Return the stems of a clip that is there, all at once."""
+
+    def provenance(self, clip_ids: Iterable[str]) -> Sequence[Mapping[str, Any]]:
+        """Return no components, because the stems were not separated."""
+        return ()
+
+
+class MultitrackSource(TrueStemSource):
+    """A clip source over multitrack songs.
 
     Parameters
     ----------
@@ -71,10 +131,11 @@ class MultitrackSource:
         A sentence for each song that is too short for a clip.
     """
 
+    of: ClassVar[str] = "multitracks"
+    fix: ClassVar[str] = "give the songs it was cut from"
+
     def __init__(self, songs: Sequence[Path]) -> None:
-        # All stems of a clip are read at once and take about 50 MB.
-        self._roles = functools.lru_cache(maxsize=KEPT_CLIPS)(self._cut)
-        self._clips: dict[str, Clip] = {}
+        clips = []
         self._songs: dict[str, Path] = {}
         self.problems: list[str] = []
         for song in songs:
@@ -86,39 +147,21 @@ class MultitrackSource:
                 name = f"{song.name} {number}"
                 self._songs[name] = song
                 frames = round(excerpt.duration * SAMPLE_RATE)
-                self._clips[name] = Clip(
-                    name, song.name, name, str(song), excerpt.start, frames / SAMPLE_RATE, SAMPLE_RATE, Analysis()
+                clips.append(
+                    Clip(name, song.name, name, str(song), excerpt.start, frames / SAMPLE_RATE, SAMPLE_RATE, Analysis())
                 )
-
-    @property
-    def clips(self) -> list[Clip]:
-        """All clips."""
-        return list(self._clips.values())
+        # All stems of a clip are read at once and take about 50 MB.
+        super().__init__(clips, KEPT_CLIPS)
 
     def analyse(self, analyzer: Analyzer) -> None:
         """Find key, tempo and beats of every clip in the sum of its stems, and measure each role's level."""
-        for done, (name, clip) in enumerate(self._clips.items(), 1):
-            self._clips[name] = measured(clip, {role: self.stem(name, role) for role in Role}, analyzer.analyze)
-            report(StageEvent(stage="analyze", item=clip.title, state="done", done=done, total=len(self._clips)))
+        clips = self.clips
+        for done, clip in enumerate(clips, 1):
+            stems = self.stems(clip.id)
+            self.take([measured(clip, stems, analyzer.analyze(mix_of(stems)))])
+            report(StageEvent(stage="analyze", item=clip.title, state="done", done=done, total=len(clips)))
 
-    def take(self, clips: Iterable[Clip]) -> None:
-        """Replace the clips of these ids by these clips; raise CatalogError if there is no such clip."""
-        for clip in clips:
-            self.clip(clip.id)
-            self._clips[clip.id] = clip
-
-    def clip(self, clip_id: str) -> Clip:
-        """Return the clip; raise CatalogError if there is none."""
-        if clip_id not in self._clips:
-            raise CatalogError(f"no clip {clip_id!r} among these multitracks", "give the songs it was cut from")
-        return self._clips[clip_id]
-
-    def stem(self, clip_id: str, role: Role) -> Audio:
-        """Return the clip's true stem for ``role``, stereo."""
-        self.clip(clip_id)
-        return self._roles(clip_id)[role]
-
-    def _cut(self, clip_id: str) -> dict[Role, Audio]:
+    def _make_roles(self, clip_id: str) -> dict[Role, Audio]:
         clip = self._clips[clip_id]
         parts = {}
         for name, path in stem_files(self._songs[clip_id]).items():
@@ -131,7 +174,3 @@ class MultitrackSource:
             parts[name] = part
         stems = StemSet(parts)
         return {role: stems.role(role) for role in Role}
-
-    def provenance(self, clip_ids: Iterable[str]) -> Sequence[Mapping[str, Any]]:
-        """Return no components, because the stems were not separated."""
-        return ()
