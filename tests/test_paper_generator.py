@@ -11,7 +11,7 @@ import pytest
 import mashkit as mk
 from mashkit.audio.mixing import SHORTEST_FADE_S
 from mashkit.builtin.paper import PaperGenerator
-from mashkit.builtin.placement import MOST_BARS, BeatsOfClips, Fit, Placer
+from mashkit.builtin.placement import MOST_BARS, BeatsOfClips, ChosenStem, Placer
 from mashkit.conditions import TEMPO_CLASH
 from mashkit.errors import GenerationError, OptionError, UsageError
 from mashkit.testing import GeneratorContract
@@ -270,7 +270,7 @@ def test_the_error_counts_the_pairs_it_looked_at() -> None:
 @pytest.mark.parametrize("phrase_bars", [1, 3, 5, 7, 64, 100])
 def test_offsets_are_the_same_in_both_directions(phrase_bars: int) -> None:
     beats = BeatsOfClips().of(make_clip(0, "C major", 240.0, duration=600.0))
-    fit = Fit(role=Role.HARMONIC, beats=beats, speed=1.0, semitones=0.0, gain_db=0.0)
+    fit = ChosenStem(role=Role.HARMONIC, beats=beats, speed=1.0, semitones=0.0, gain_db=0.0)
     offsets = Placer(min_duration_s=1.0).offsets(beats, fit, phrase_bars=phrase_bars)
     assert sorted(offsets) == sorted(-bars for bars in offsets)
     assert max(offsets) == MOST_BARS // phrase_bars * phrase_bars

@@ -22,7 +22,7 @@ from attrs import validators
 from mashkit.builtin import PAPER_GENERATOR, causes
 from mashkit.builtin.candidates import CandidateIndex, index_of
 from mashkit.builtin.causes import Cause
-from mashkit.builtin.placement import BeatsOfClips, ClipBeats, Fades, Fit, Placed, Placer
+from mashkit.builtin.placement import BeatsOfClips, ChosenStem, ClipBeats, Fades, Placed, Placer
 from mashkit.cliptable import ClipTable
 from mashkit.components import ComponentInfo, whole
 from mashkit.conditions import (
@@ -161,19 +161,24 @@ class PaperGenerator(DrawingGenerator):
         return Rules(**{name: value for name, value in self.options().items() if name in attrs.fields_dict(Rules)})
 
     def _variants(self, plan: MashupPlan, clips: Mapping[str, Clip]) -> Iterator[MashupPlan]:
-        if self.phrase_bars == 0 or plan.condition is Condition.ORIGINAL or plan.condition in TEMPO_FREE:
+        if self.phrase_bars == 0 or not _bars_may_move(plan.condition):
             yield plan
             return
         maker, beats = _PlanMaker(self, plan.condition, plan.seed), BeatsOfClips()
         vocal = beats.of(clips[plan.layer(Role.VOCAL).clip_id])
         backing = [
-            Fit(layer.role, beats.of(clips[layer.clip_id]), layer.speed, layer.semitones, layer.gain_db)
+            ChosenStem(layer.role, beats.of(clips[layer.clip_id]), layer.speed, layer.semitones, layer.gain_db)
             for layer in (plan.layer(role) for role in BACKING)
         ]
-        for bars in itertools.product(*(maker.offsets(vocal, fit) for fit in backing)):
+        for bars in itertools.product(*(maker.offsets(vocal, stem) for stem in backing)):
             made = maker.plan(vocal, backing, bars, (0.0, 0.0, 0.0))
             if isinstance(made, MashupPlan):
                 yield made
+
+
+def _bars_may_move(condition: str) -> bool:
+    """Return whether backing may be moved by bars: an original is not changed, and other tempi have no common bars."""
+    return condition is not Condition.ORIGINAL and condition not in TEMPO_FREE
 
 
 class _PlanMaker:
@@ -186,20 +191,20 @@ class _PlanMaker:
         self._placer = Placer(min_duration_s=options.min_duration_s)
         self._record = options.record()  # all plans of the run share it
 
-    def offsets(self, vocal: ClipBeats, fit: Fit) -> Sequence[int]:
+    def offsets(self, vocal: ClipBeats, stem: ChosenStem) -> Sequence[int]:
         """Return the offsets, in bars, by which the options allow a clip to be moved."""
-        fixed = self._condition is Condition.ORIGINAL or self._condition in TEMPO_FREE
-        return self._placer.offsets(vocal, fit, phrase_bars=0 if fixed else self._options.phrase_bars)
+        phrase_bars = self._options.phrase_bars if _bars_may_move(self._condition) else 0
+        return self._placer.offsets(vocal, stem, phrase_bars=phrase_bars)
 
     def plan(
-        self, vocal: ClipBeats, backing: Sequence[Fit], bars: Sequence[int], late: Sequence[float]
+        self, vocal: ClipBeats, backing: Sequence[ChosenStem], bars: Sequence[int], late: Sequence[float]
     ) -> MashupPlan | float:
         """Return the plan of these clips on that vocal, or only its length, seconds, if it is too short or too long.
 
         Parameters
         ----------
         vocal : ClipBeats
-        backing : sequence of Fit
+        backing : sequence of ChosenStem
         bars : sequence of int
             Number of bars by which each backing clip is moved.
         late : sequence of float
@@ -207,13 +212,13 @@ class _PlanMaker:
         """
         options = self._options
         placed = [Placed(1.0, None, 0.0), *(self._place(vocal, *pair) for pair in zip(backing, bars, strict=True))]
-        chosen = [Fit(Role.VOCAL, vocal, 1.0, 0.0, 0.0), *backing]
+        chosen = [ChosenStem(Role.VOCAL, vocal, 1.0, 0.0, 0.0), *backing]
         placed = [
             attrs.evolve(one, offset_s=one.offset_s + by) if by else one for one, by in zip(placed, late, strict=True)
         ]
         # The mashup is trimmed to the time in which all layers overlap (docs/paper.md, row 19).
         start = max(one.offset_s for one in placed)
-        duration = min(one.end(fit.clip.duration) for one, fit in zip(placed, chosen, strict=True)) - start
+        duration = min(one.end(stem.clip.duration) for one, stem in zip(placed, chosen, strict=True)) - start
         if not options.min_duration_s <= duration <= options.max_duration_s:
             return duration
         sung_from = start - placed[0].offset_s
@@ -225,15 +230,15 @@ class _PlanMaker:
             condition=self._condition,
             layers=[
                 Layer(
-                    role=fit.role,
-                    clip_id=fit.clip.id,
+                    role=stem.role,
+                    clip_id=stem.clip.id,
                     time_map=one.time_map,
                     speed=one.speed,
-                    semitones=fit.semitones,
+                    semitones=stem.semitones,
                     offset_s=one.offset_s - start,
-                    gain_db=fit.gain_db,
+                    gain_db=stem.gain_db,
                 )
-                for one, fit in zip(placed, chosen, strict=True)
+                for one, stem in zip(placed, chosen, strict=True)
             ],
             duration_s=duration,
             seed=self._seed,
@@ -244,11 +249,11 @@ class _PlanMaker:
             notes=[*(note for one in placed for note in one.notes), *_retuning_notes(retuned), *_doubts(chosen)],
         )
 
-    def _place(self, vocal: ClipBeats, fit: Fit, bars: int) -> Placed:
+    def _place(self, vocal: ClipBeats, stem: ChosenStem, bars: int) -> Placed:
         if self._condition is Condition.ORIGINAL:
             return Placed(1.0, None, 0.0)
         along = self._options.align == "beats" and self._condition not in TEMPO_FREE
-        return self._placer.place(vocal, fit, bars=bars, along_beats=along)
+        return self._placer.place(vocal, stem, bars=bars, along_beats=along)
 
 
 class _Drawer:
@@ -309,19 +314,19 @@ class _Drawer:
         backing = [self._fit(vocal, vocal_row, role, row) for role, row in zip(BACKING, rows, strict=True)]
         bars = [0] * len(backing)
         if self._options.phrase_bars:
-            choices = [self._maker.offsets(vocal, fit) for fit in backing]
+            choices = [self._maker.offsets(vocal, stem) for stem in backing]
             bars = [one[int(random.integers(len(one)))] for one in choices]
         late = dict.fromkeys(Role, 0.0)
         if self._condition in TEMPO_FREE:
             late = delays(random, self._options.max_offset_s)
         return self._maker.plan(vocal, backing, bars, list(late.values()))
 
-    def _fit(self, vocal: ClipBeats, vocal_row: int, role: Role, row: int) -> Fit:
+    def _fit(self, vocal: ClipBeats, vocal_row: int, role: Role, row: int) -> ChosenStem:
         condition = self._condition
         beats = vocal if row == vocal_row else self._beats.of(self._clips.fetch(row))
         original = condition is Condition.ORIGINAL
         shifts = role is Role.HARMONIC and not original and condition not in KEY_FREE
-        return Fit(
+        return ChosenStem(
             role,
             beats,
             1.0 if original or condition in TEMPO_FREE else self._index.speed(vocal_row, row),
@@ -403,13 +408,13 @@ class _RandomOfDraws:
         return self._generator
 
 
-def _retuning(chosen: Sequence[Fit]) -> dict[str, float]:
+def _retuning(chosen: Sequence[ChosenStem]) -> dict[str, float]:
     """Return the tunings that a plan records, cents; empty if no layer is shifted by cents."""
-    for fit in chosen:
-        cents = 100 * (fit.semitones - round(fit.semitones))
+    for stem in chosen:
+        cents = 100 * (stem.semitones - round(stem.semitones))
         if cents:
             tunings = {str(one.role): one.clip.analysis.tuning or 0.0 for one in chosen}
-            return {name: tunings[name] for name in (Role.VOCAL, str(fit.role))} | {"cents": round(cents, 2)}
+            return {name: tunings[name] for name in (Role.VOCAL, str(stem.role))} | {"cents": round(cents, 2)}
     return {}
 
 
@@ -422,11 +427,11 @@ def _retuning_notes(retuned: Mapping[str, float]) -> Iterator[str]:
         )
 
 
-def _doubts(chosen: Sequence[Fit]) -> Iterator[str]:
+def _doubts(chosen: Sequence[ChosenStem]) -> Iterator[str]:
     """Yield notes for the user on the bars and labels of the chosen clips."""
-    for clip_id in dict.fromkeys(fit.clip.id for fit in chosen):
-        fits = [fit for fit in chosen if fit.clip.id == clip_id]
-        roles, clip = " and ".join(fit.role for fit in fits), fits[0].clip
+    for clip_id in dict.fromkeys(stem.clip.id for stem in chosen):
+        stems = [stem for stem in chosen if stem.clip.id == clip_id]
+        roles, clip = " and ".join(stem.role for stem in stems), stems[0].clip
         reason = metre.doubt(clip.analysis)
         if reason is not None:
             yield f"{roles}: doubtful bars: {reason}"

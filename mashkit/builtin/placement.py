@@ -15,7 +15,7 @@ import attrs
 from mashkit.audio.mixing import SHORTEST_FADE_S
 from mashkit.errors import TimeMapError
 from mashkit.rendering.cache import Recent
-from mashkit.timing.beatmap import BeatGrid, BeatsDistrusted, ClipGrid, beat_grid, beat_map
+from mashkit.timing.beatmap import BeatGrid, BeatsDistrusted, ClipGrid, beat_map, grid_or_doubt
 from mashkit.timing.beats import steady_beat
 from mashkit.types import Clip, Role
 from mashkit.types.timemap import TimeMap
@@ -36,7 +36,7 @@ clips uses few clips twice."""
 
 
 @attrs.frozen
-class Fit:
+class ChosenStem:
     """A clip chosen for a role, with the speed, shift and gain that fit it to the vocal, but not yet placed in time."""
 
     role: Role
@@ -97,12 +97,15 @@ class ClipBeats:
     def bar_time(self, bar: int) -> float:
         """Return where a bar of the clip begins, seconds, estimated from all beats on the assumption of one tempo."""
         if bar not in self._bar_times:
-            beats, downbeats, tempo = (getattr(self.clip.analysis, name) for name in ("beats", "downbeats", "tempo"))
+            analysis = self.clip.analysis
+            assert analysis.beats is not None  # noqa: S101 — the index has only clips whose bars and tempo are known
+            assert analysis.tempo is not None  # noqa: S101
             if isinstance(self.grid, BeatsDistrusted):
-                at = float(downbeats[0])
+                assert analysis.downbeats is not None  # noqa: S101
+                at = float(analysis.downbeats[0])
             else:
                 at = self.grid.time_of(self.grid.bar_line(bar))
-            self._bar_times[bar] = steady_beat(beats, at, tempo)
+            self._bar_times[bar] = steady_beat(analysis.beats, at, analysis.tempo)
         return self._bar_times[bar]
 
     def first_bar(self, min_duration_s: float) -> int:
@@ -137,19 +140,12 @@ class BeatsOfClips:
     """
 
     def __init__(self, stored: Callable[[Clip], BeatGrid | BeatsDistrusted] | None = None) -> None:
-        self._grid_of = stored or _grid_of
+        self._grid_of = stored or (lambda clip: grid_or_doubt(clip.analysis))
         self._recent: Recent[ClipBeats] = Recent(KNOWN_CLIPS if stored is None else KNOWN_STORED_CLIPS)
 
     def of(self, clip: Clip) -> ClipBeats:
         """Return a clip's beats; clips with the same id share the beats of the first of them."""
         return self._recent.get(clip.id, lambda: ClipBeats(clip, self._grid_of))
-
-
-def _grid_of(clip: Clip) -> BeatGrid | BeatsDistrusted:
-    try:
-        return beat_grid(clip.analysis)
-    except BeatsDistrusted as error:
-        return error
 
 
 class Placer:
@@ -165,51 +161,51 @@ class Placer:
     def __init__(self, *, min_duration_s: float) -> None:
         self._min_duration_s = min_duration_s
 
-    def offsets(self, vocal: ClipBeats, fit: Fit, *, phrase_bars: int) -> Sequence[int]:
+    def offsets(self, vocal: ClipBeats, stem: ChosenStem, *, phrase_bars: int) -> Sequence[int]:
         """Return the allowed offsets of the clip in bars: multiples of ``phrase_bars``, the smallest first.
 
         A positive offset skips bars of the clip, a negative offset skips bars of the vocal. Each allowed offset leaves
         an overlap of at least the minimum duration. If the bars are unknown, 0 is the only offset.
         """
-        if phrase_bars == 0 or 0 in (vocal.bar, fit.beats.bar):
+        if phrase_bars == 0 or 0 in (vocal.bar, stem.beats.bar):
             return (0,)
-        first, length = vocal.first_bar(self._min_duration_s), fit.clip.duration / fit.speed
+        first, length = vocal.first_bar(self._min_duration_s), stem.clip.duration / stem.speed
         found = []
         most = MOST_BARS // phrase_bars
         for offset in sorted(range(-most, most + 1), key=abs):
             bars = offset * phrase_bars
             sung = vocal.bar_time(first + max(-bars, 0))
-            played = fit.beats.bar_time(max(bars, 0)) / fit.speed
+            played = stem.beats.bar_time(max(bars, 0)) / stem.speed
             left = min(vocal.clip.duration - sung, length - played)
             if left > 0 and left + min(sung, played) >= self._min_duration_s:
                 found.append(bars)
         return found or (0,)
 
-    def place(self, vocal: ClipBeats, fit: Fit, *, bars: int = 0, along_beats: bool) -> Placed:
+    def place(self, vocal: ClipBeats, stem: ChosenStem, *, bars: int = 0, along_beats: bool) -> Placed:
         """Place a clip on the vocal.
 
         Parameters
         ----------
         vocal : ClipBeats
-        fit : Fit
+        stem : ChosenStem
         bars : int
             An offset from :meth:`offsets`.
         along_beats : bool
             Whether to follow the beats of both clips if they are reliable. Otherwise the clip is played at the speed of
-            ``fit``.
+            ``stem``.
         """
         vocal_bar, clip_bar = vocal.first_bar(self._min_duration_s) + max(-bars, 0), max(bars, 0)
         notes: tuple[str, ...] = ()
         if along_beats:
-            grids = (("the vocal", vocal.grid), ("it", fit.beats.grid))
+            grids = (("the vocal", vocal.grid), ("it", stem.beats.grid))
             doubts = [f"{who}: {grid.problem}" for who, grid in grids if isinstance(grid, BeatsDistrusted)]
             if not doubts:
                 try:
-                    return _along_beats(vocal, fit, vocal_bar, clip_bar)
+                    return _along_beats(vocal, stem, vocal_bar, clip_bar)
                 except TimeMapError as error:
                     doubts = [error.problem]
-            notes = (f"{fit.role} at one speed, not along its beats ({'; '.join(doubts)})",)
-        return Placed(fit.speed, None, vocal.bar_time(vocal_bar) - fit.beats.bar_time(clip_bar) / fit.speed, notes)
+            notes = (f"{stem.role} at one speed, not along its beats ({'; '.join(doubts)})",)
+        return Placed(stem.speed, None, vocal.bar_time(vocal_bar) - stem.beats.bar_time(clip_bar) / stem.speed, notes)
 
     def fades(self, vocal: ClipBeats, *, start_s: float, end_s: float) -> Fades:
         """Return fades that end or begin on bar lines, for a mashup of this part of the vocal clip, seconds.
@@ -232,15 +228,15 @@ class Placer:
         return Fades(max(before, SHORTEST_FADE_S), max(after, SHORTEST_FADE_S))
 
 
-def _along_beats(vocal: ClipBeats, fit: Fit, vocal_bar: int, clip_bar: int) -> Placed:
-    sung, played = vocal.grid, fit.beats.grid
-    sung_tempo, played_tempo = vocal.clip.analysis.tempo, fit.clip.analysis.tempo
+def _along_beats(vocal: ClipBeats, stem: ChosenStem, vocal_bar: int, clip_bar: int) -> Placed:
+    sung, played = vocal.grid, stem.beats.grid
+    sung_tempo, played_tempo = vocal.clip.analysis.tempo, stem.clip.analysis.tempo
     assert isinstance(sung, ClipGrid)  # noqa: S101 — place() has checked it
     assert isinstance(played, ClipGrid)  # noqa: S101
     assert sung_tempo is not None  # noqa: S101 — the generator's index contains clips with a tempo only
     assert played_tempo is not None  # noqa: S101
     # The speed is the ratio of the tempi times a power of two (1 if it was not folded); this computes the exponent.
-    folding = round(math.log2(fit.speed * played_tempo / sung_tempo))
+    folding = round(math.log2(stem.speed * played_tempo / sung_tempo))
     placement = beat_map(played, sung, candidate_bar=clip_bar, vocal_bar=vocal_bar, beats_per_beat=2.0**folding)
     time_map = placement.time_map
     # A map of a single speed is replaced by the speed, because every stretcher can play a speed.
@@ -248,5 +244,5 @@ def _along_beats(vocal: ClipBeats, fit: Fit, vocal_bar: int, clip_bar: int) -> P
     bars = sung.grid.bar, played.grid.bar
     notes: tuple[str, ...] = ()
     if 0 not in bars and bars[0] != bars[1]:
-        notes = (f"{fit.role} has {bars[1]} beats a bar, the vocal {bars[0]}",)
+        notes = (f"{stem.role} has {bars[1]} beats a bar, the vocal {bars[0]}",)
     return Placed(time_map.mean_speed, None if steady else time_map, placement.offset_s, notes)

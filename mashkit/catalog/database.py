@@ -41,7 +41,7 @@ from mashkit.features.soundprint import Soundprint, shelved
 from mashkit.paths import absolute, encodable, exists, folded, path_of, path_text
 from mashkit.rendering.cache import Recent
 from mashkit.timing import metre
-from mashkit.timing.beatmap import GRID_VERSION, BeatGrid, BeatsDistrusted, beat_grid
+from mashkit.timing.beatmap import GRID_VERSION, BeatGrid, BeatsDistrusted, grid_or_doubt
 from mashkit.types import STEM_NAMES, Analysis, Chords, Clip, Key, Melody, Role, Times
 
 PATIENCE_S = 60.0
@@ -668,7 +668,7 @@ class MashupDB:
             raise CatalogError(f"no clip {clip_id!r} in {self._named}", "see `mashkit db list`")
         times, facts = _times(found[0][0]), json.loads(found[0][1])
         if facts.pop("version") != GRID_VERSION:  # another mashkit made the grid and smoothed it differently
-            return _grid_of(self.record_of(found[0][2]).clip.analysis)
+            return grid_or_doubt(self.record_of(found[0][2]).clip.analysis)
         return BeatsDistrusted(facts["doubt"]) if times is None else BeatGrid(times, **facts)
 
     def component(self, fingerprint: str) -> Mapping[str, Any]:
@@ -796,16 +796,9 @@ def _place(clip_id: str) -> int:
     return int.from_bytes(hashlib.sha256(clip_id.encode()).digest()[:8]) >> 1
 
 
-def _grid_of(analysis: Analysis) -> BeatGrid | BeatsDistrusted:
-    try:
-        return beat_grid(analysis)
-    except BeatsDistrusted as error:
-        return error
-
-
 def _stored_grid(analysis: Analysis) -> tuple[bytes | None, dict[str, Any]]:
     """Return a beat grid's times and its other values in the form in which they are stored."""
-    grid = _grid_of(analysis)
+    grid = grid_or_doubt(analysis)
     if isinstance(grid, BeatsDistrusted):
         return None, {"version": GRID_VERSION, "doubt": grid.problem}
     facts = {"version": GRID_VERSION, "bar": grid.bar, "downbeat": grid.downbeat, "jitter_s": grid.jitter_s}

@@ -229,6 +229,14 @@ def beat_grid(analysis: Analysis) -> BeatGrid:
     return BeatGrid(times, bar, downbeat, jitter)
 
 
+def grid_or_doubt(analysis: Analysis) -> BeatGrid | BeatsDistrusted:
+    """Return the grid of an analysis' beats, or the error of :func:`beat_grid` that says why they are not reliable."""
+    try:
+        return beat_grid(analysis)
+    except BeatsDistrusted as error:
+        return error
+
+
 def _numbered(beats: Times, period: float) -> tuple[Positions, Positions]:
     """Return the indices of the beats that lie in time, and their positions; the first position is 0.
 
