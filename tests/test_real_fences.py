@@ -142,6 +142,46 @@ def test_the_users_interrupt_stays_one(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
 
+ENDS = """
+import os
+from pathlib import Path
+from mashkit import Command, hookimpl
+from mashkit.atomicfile import replacing
+
+def run(given):
+    with replacing(given.path) as path:
+        path.write_text("half")
+        os.kill(os.getpid(), given.number)
+    return 0
+
+def configure(parser):
+    parser.add_argument("number", type=int)
+    parser.add_argument("path", type=Path)
+
+@hookimpl
+def mashkit_register_commands():
+    return [Command(name="acme-end", summary="s", configure=configure, run=run)]
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_command_that_is_ended_leaves_nothing_half_written(tmp_path: Path, number: signal.Signals) -> None:
+    site = made.install(tmp_path / "site", "acme_ends", ENDS)
+    output = tmp_path / "output"
+    output.mkdir()
+    done = elsewhere(site, "acme-end", int(number), output / "file.txt")
+    assert done.returncode == -number  # it ended by the signal, as whoever sent it expects
+    assert f"ended by {number.name}; finished results are kept" in done.stderr
+    assert list(output.iterdir()) == []
+    # What ignores a hangup, as nohup does, goes on.
+    if number == signal.SIGHUP:
+        command = [*COMMAND, "acme-end", str(int(number)), str(output / "file.txt")]
+        variables = {**os.environ, "PYTHONPATH": str(site)}
+        subprocess.run(["nohup", *command], env=variables, stdin=subprocess.DEVNULL, capture_output=True, check=True)
+        assert (output / "file.txt").read_text() == "half"
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # a fork beside threads, which is what is tested
 def test_a_fork_waits_for_no_call_of_a_thread_that_it_has_not(threads: Threads, tmp_path: Path) -> None:

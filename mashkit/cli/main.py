@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import io
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -39,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Standard output is only for data; the output of plugins goes to standard error: see
     :func:`mashkit.components.fence.data_on_stdout`.
     """
-    from mashkit.components.fence import data_on_stdout
+    from mashkit.components.fence import data_on_stdout, ending_signal
     from mashkit.errors import ComponentUnavailable, MashkitError, Unforeseen, UsageError, contained
 
     given = sys.argv[1:] if argv is None else argv
@@ -55,8 +56,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MashkitError as error:
         print(f"mashkit {asked}: {error}", file=sys.stderr)
         return FAILED
-    except KeyboardInterrupt:
-        print(f"mashkit {asked}: interrupted; finished results are kept", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        number = ending_signal(error)
+        how = "interrupted" if number == signal.SIGINT else f"ended by {signal.Signals(number).name}"
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            print(f"mashkit {asked}: {how}; finished results are kept", file=sys.stderr, flush=True)
+        if number != signal.SIGINT:
+            signal.raise_signal(number)  # whoever sent it sees the program end by it
         return INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()  # the reader of the output has closed it, so no message is printed

@@ -57,10 +57,12 @@ class _Here(threading.local):
 
 _here = _Here()
 _OF_SIGNAL = "_mashkit_of_signal"
-"""Attribute of a KeyboardInterrupt that a signal caused, and so the user; a plugin may raise others.
+"""Attribute of a KeyboardInterrupt that a signal caused, and so the user: its number. A plugin may raise others.
 
 It is not a class of its own, because Python ends a program as an interrupted one only for KeyboardInterrupt itself.
 """
+_ENDING = ("SIGTERM", "SIGHUP")
+"""Signals that end a command as Ctrl-C does. By default they end a process at once, with half-written files left."""
 _data: _Data | None = None  # where a command's data are written while a command runs
 
 
@@ -138,14 +140,25 @@ def _by_user(error: BaseException) -> bool:
         # script. If other code has set a handler, the two cannot be distinguished, and it counts as the user's.
         handled = signal.getsignal(signal.SIGINT) not in (signal.SIG_IGN, signal.SIG_DFL)
         return handled and _in_main_thread()
+    return _signal_of(error) is not None
+
+
+def _signal_of(error: BaseException) -> int | None:
+    """Return the signal that caused an error, or one of the errors before it; None if none has the mark."""
     found: BaseException | None = error
     seen: set[int] = set()  # an error that is raised again has itself among its causes
     while found is not None and id(found) not in seen:
-        if hasattr(found, _OF_SIGNAL):
-            return True
+        number: int | None = getattr(found, _OF_SIGNAL, None)
+        if number is not None:
+            return number
         seen.add(id(found))
         found = found.__cause__ or found.__context__
-    return False
+    return None
+
+
+def ending_signal(interrupt: KeyboardInterrupt) -> int:
+    """Return the number of the signal that caused an interrupt: SIGINT if none has left its mark."""
+    return _signal_of(interrupt) or signal.SIGINT
 
 
 @contextlib.contextmanager
@@ -168,8 +181,33 @@ def _guarded(*, look: bool) -> Iterator[None]:
 
 def _interrupted(number: int, frame: object) -> None:
     error = KeyboardInterrupt()
-    setattr(error, _OF_SIGNAL, True)
+    setattr(error, _OF_SIGNAL, number)
     raise error
+
+
+def _watch_ending() -> Callable[[], object]:
+    """Make the signals of :data:`_ENDING` interrupt this process, once; return a function that undoes this.
+
+    A signal that is ignored (nohup), or that other code handles, stays as it is. A forked process ends at once.
+    """
+    numbers = [getattr(signal, name) for name in _ENDING if hasattr(signal, name)]
+    watched = [one for one in numbers if _in_main_thread() and signal.getsignal(one) is signal.SIG_DFL]
+    own = os.getpid()
+
+    def end(number: int, frame: object) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        if os.getpid() != own:
+            signal.raise_signal(number)
+        _interrupted(number, frame)
+
+    def back() -> None:
+        for number in watched:
+            if signal.getsignal(number) is end:
+                signal.signal(number, signal.SIG_DFL)
+
+    for number in watched:
+        signal.signal(number, end)
+    return back
 
 
 def _watch_interrupts() -> Callable[[], object]:
@@ -357,7 +395,8 @@ def data_on_stdout(*, for_good: bool) -> Iterator[None]:
     Parameters
     ----------
     for_good : bool
-        Whether standard output stays redirected afterwards, because plugins may print when the interpreter exits.
+        Whether the command is the whole program. Standard output then stays redirected afterwards, because plugins may
+        print when the interpreter exits, and other signals that end a program interrupt the command as Ctrl-C does.
     """
     global _data
     if _data is not None:  # a command within a command
@@ -379,12 +418,13 @@ def data_on_stdout(*, for_good: bool) -> Iterator[None]:
         )
     _data = _Data(stream)
     sys.stdout = cast("TextIO", _data)
-    unwatch = _watch_interrupts()
+    unwatch = [_watch_interrupts(), _watch_ending() if for_good else _nothing]
     try:
         yield
         stream.flush()
     finally:
-        unwatch()
+        for back in unwatch:
+            back()
         _data = None
         sys.stdout = sys.stderr if for_good and own else original
         if own:
