@@ -33,7 +33,8 @@ from script import RESULTS, existing_folder, run_script, write_results
 from mashkit.atomicfile import write_text
 from mashkit.audio.files import load, resample
 from mashkit.bench.identity import identity_of
-from mashkit.bench.labelled import Labels, read_demo, read_multitracks, read_ultrastar
+from mashkit.bench.labelled import Labels
+from mashkit.bench.registered import labelled, labels_of
 from mashkit.catalog.clips import require_fit
 from mashkit.catalog.excerpts import SAMPLE_RATE, Excerpt, ExcerptPolicy
 from mashkit.catalog.songs import Song
@@ -95,7 +96,8 @@ class Labelled:
 def labelled_songs(data: Path, analyzer: str, kept: Path | None) -> Iterator[Labelled]:
     """Yield all songs that have labels of beats or tempo."""
     component = Kit(analyzer=analyzer).analyzer
-    for labels in (*read_demo(None), *read_multitracks(data), *read_ultrastar(data)):
+    cards = labelled()
+    for labels in (piece for name in ("demo", "multitracks", "ultrastar") for piece in labels_of(cards[name], data)):
         duration_s, excerpts, found = analysed(labels, component, kept)
         as_given = None
         by, truth = BY_SCORE, Analysis(

@@ -159,8 +159,8 @@ class CollectionInfo:
         "package.module:function" that returns a :class:`mashkit.bench.collections.Collection`, given a
         :class:`mashkit.bench.collections.Choice`; for scorers and generators. Empty if there are no clips.
     labels : str
-        "package.module:function" that yields :class:`mashkit.bench.labelled.Labels`, given the folder ``--data`` or
-        None; for analyzers. Empty if there are no labels.
+        "package.module:function" that yields :class:`mashkit.bench.labelled.Labels`, given the path of ``folder``; for
+        analyzers. Empty if there are no labels.
     songs : int
         The number of songs, if the music needs no files.
     stems : bool

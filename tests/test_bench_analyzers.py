@@ -18,7 +18,7 @@ from mashkit.audio.files import resample, save
 from mashkit.bench import analyzers, rendered
 from mashkit.bench.analyzers import FIELDS, AnalyzerTask, compared, excerpt, tempo_is_right
 from mashkit.bench.collections import look_for
-from mashkit.bench.labelled import Labels, known_key, read_demo
+from mashkit.bench.labelled import Labels, known_key
 from mashkit.bench.registered import labelled, labels_of
 from mashkit.bench.tables import SuiteError
 from mashkit.bench.tasks import Input
@@ -366,7 +366,7 @@ def test_labels_that_cannot_be_true_cost_their_piece_alone(
 
 
 def test_the_demo_songs_are_labelled() -> None:
-    found = list(read_demo(None))
+    found = list(labels_of(labelled()["demo"], None))
     assert len(found) == 6
     assert all(one.key and one.tempo and one.downbeats and one.chords for one in found)
     inputs = TASK.inputs({"collections": ["demo"]}, None)

@@ -16,7 +16,6 @@ from mashkit.audio.files import save
 from mashkit.bench import rendered
 from mashkit.bench.collections import (
     Choice,
-    CollectionMissing,
     RenderedSource,
     open_collection,
     separated_by,
@@ -44,7 +43,7 @@ from mashkit.bench.protocols import (
     late_twin,
     tempo_twin,
 )
-from mashkit.bench.registered import collections, with_clips
+from mashkit.bench.registered import CollectionMissing, collections, with_clips
 from mashkit.cli import main
 from mashkit.conditions import FIFTH, UNMATCHED
 from mashkit.errors import CatalogError

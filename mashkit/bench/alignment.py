@@ -19,10 +19,11 @@ import attrs
 import numpy as np
 
 from mashkit.bench.charts import Chart, RowChart, has_values
-from mashkit.bench.collections import Choice, CollectionMissing, reopen
+from mashkit.bench.collections import Choice, reopen
 from mashkit.bench.identity import identity_of
 from mashkit.bench.ranking import Metric
 from mashkit.bench.records import Entry, Row, by_label, collect
+from mashkit.bench.registered import CollectionMissing
 from mashkit.bench.tables import from_table
 from mashkit.bench.tasks import Input, NotProvided, Task, stopwatch
 from mashkit.components import Component, whole

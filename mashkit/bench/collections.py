@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import importlib.util
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -23,13 +22,13 @@ from mashkit.audio.files import AUDIO_SUFFIXES, save
 from mashkit.bench import rendered
 from mashkit.bench.identity import plugins_code
 from mashkit.bench.multitracks import MultitrackSource, TrueStemSource, find_multitracks, measured, stem_files
-from mashkit.bench.registered import collections, labels_of, opener_of, with_clips
+from mashkit.bench.registered import CollectionMissing, collections, folder_of, labels_of, opener_of, with_clips
 from mashkit.bench.tasks import Input, InputLost
 from mashkit.builtin.benchmarks import RENDERED_SONGS
 from mashkit.catalog import Catalog
 from mashkit.components import plain
 from mashkit.components.fence import plugin_code
-from mashkit.errors import BrokenPlugin, CatalogError, MashkitError, suggestion
+from mashkit.errors import BrokenPlugin, CatalogError, suggestion
 from mashkit.hookspecs import CollectionInfo, StageEvent
 from mashkit.mashup import ClipSource
 from mashkit.models import file_sha256
@@ -37,10 +36,6 @@ from mashkit.paths import absolute, path_of
 from mashkit.pipeline import Kit
 from mashkit.remote.progress import report
 from mashkit.types import Analysis, Audio, Clip, MashupPlan, Role, as_tuple, frozen_mapping
-
-
-class CollectionMissing(MashkitError):
-    """The collection is not here; the fix contains where to get it."""
 
 
 @attrs.frozen(kw_only=True)
@@ -196,19 +191,6 @@ def open_collection(choice: Choice) -> Collection:
     if not isinstance(found, Collection):
         raise BrokenPlugin(f"{card.clips} returned {type(found).__name__}, Collection was due", "tell its authors")
     return found
-
-
-def folder_of(card: CollectionInfo, data: Path | None) -> Path:
-    """Return where a collection's files are; raise CollectionMissing, saying where to get it, if they are not."""
-    places = [] if data is None else [data / card.folder]
-    if card.beside and (spec := importlib.util.find_spec(card.beside)) is not None:
-        places += [Path(place).parent / card.folder for place in spec.submodule_search_locations or ()]
-    for place in places:
-        if place.is_dir():
-            return place
-    # Not the whole path, because reasons are kept with results, which are passed on.
-    reason = f"no folder {card.folder} in --data" if places else "no --data"
-    raise CollectionMissing(f"collection {card.name!r} is not here: {reason}", card.where)
 
 
 def open_songs(choice: Choice) -> Collection:

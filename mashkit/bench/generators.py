@@ -17,9 +17,10 @@ from typing import Any, ClassVar, cast
 import attrs
 
 from mashkit.bench.charts import Chart, RowChart
-from mashkit.bench.collections import Choice, CollectionMissing, RenderedSource, reopen
+from mashkit.bench.collections import Choice, RenderedSource, reopen
 from mashkit.bench.ranking import Metric
 from mashkit.bench.records import UNAVAILABLE, Entry, Row
+from mashkit.bench.registered import CollectionMissing
 from mashkit.bench.tables import from_table, names
 from mashkit.bench.tasks import Input, NotProvided, Task, stopwatch
 from mashkit.components import Component, whole

@@ -1,7 +1,8 @@
 """Read music with labels of key, tempo or beats: songs rendered here, and published annotations.
 
-Each reader reads one dataset layout. A label that a data set lacks is None, and no metric is computed from it. A piece
-whose labels cannot be read or cannot be true has a problem instead, so that it costs no other piece.
+Each reader reads one dataset layout, given the folder of the collection. A label that a data set lacks is None, and no
+metric is computed from it. A piece whose labels cannot be read or cannot be true has a problem instead, so that it
+costs no other piece.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from typing import Any
 
 import attrs
 
-import mashkit
 from mashkit.audio.files import AUDIO_SUFFIXES
 from mashkit.bench.multitracks import find_multitracks, stem_files
 from mashkit.errors import AnalysisError, MashkitError
@@ -136,12 +136,9 @@ def _labelled(
     return piece
 
 
-def read_demo(data: Path | None) -> Iterable[Labels]:
-    """Yield mashkit's demo songs, from a clone or from ``data``/examples/songs: all labels exact."""
-    places = [] if data is None else [data / "examples" / "songs"]
-    places.append(Path(mashkit.__file__).parents[1] / "examples" / "songs")
-    folder = next((place for place in places if place.is_dir()), None)
-    for path in sorted(folder.glob("*.ogg")) if folder else ():
+def read_demo(folder: Path) -> Iterable[Labels]:
+    """Yield mashkit's demo songs: all labels exact."""
+    for path in sorted(folder.glob("*.ogg")):
         yield _labelled("demo", path.stem, [path], {path.with_suffix(".json"): _demo})
 
 
@@ -167,9 +164,9 @@ def _harte(chord: str) -> str:
 _QUALITIES = {"": "maj", "m": "min", "m7": "min7", "maj7": "maj7", "7": "7"}
 
 
-def read_multitracks(data: Path | None) -> Iterable[Labels]:
+def read_multitracks(folder: Path) -> Iterable[Labels]:
     """Yield multitracks with ``bpm`` and ``key`` in song.json, or mixture.beats (seconds, number in the bar)."""
-    for song in find_multitracks(data / "multitracks") if data else ():
+    for song in find_multitracks(folder):
         files = list(stem_files(song).values())
         readers = {song / "song.json": _song_facts, song / "mixture.beats": _beats}
         yield _labelled("multitracks", song.name, files, readers)
@@ -187,9 +184,9 @@ def _bpm(value: Any) -> float | None:
     return value or None
 
 
-def read_ultrastar(data: Path | None) -> Iterable[Labels]:
+def read_ultrastar(folder: Path) -> Iterable[Labels]:
     """Yield songs with UltraStar's song.txt: its grid, four lines to a beat."""
-    for text in sorted((data / "songs").glob("*/song.txt")) if data else ():
+    for text in sorted(folder.glob("*/song.txt")):
         sounds = sorted(path for path in text.parent.iterdir() if path.suffix.lower() in AUDIO_SUFFIXES)
         if sounds:
             yield _labelled("ultrastar", text.parent.name, sounds[:1], {text: _ultrastar})
@@ -204,11 +201,10 @@ def _ultrastar(path: Path) -> dict[str, Any]:
     return {"grid": float(heads["BPM"].replace(",", ".")) / 4}
 
 
-def read_giantsteps_key(data: Path | None) -> Iterable[Labels]:
+def read_giantsteps_key(folder: Path) -> Iterable[Labels]:
     """Yield GiantSteps Key: audio/<id>.mp3, annotations/key/<id>.key ("D minor")."""
-    folder = data / "giantsteps-key-dataset" if data else None
-    for path in sorted((folder / "annotations" / "key").glob("*.key")) if folder else ():
-        sound = folder / "audio" / f"{path.stem}.mp3" if folder else path
+    for path in sorted((folder / "annotations" / "key").glob("*.key")):
+        sound = folder / "audio" / f"{path.stem}.mp3"
         if sound.exists():
             yield _labelled("giantsteps-key", path.stem, [sound], {path: _key})
 
@@ -217,11 +213,10 @@ def _key(path: Path) -> dict[str, Any]:
     return {"key": path.read_text(encoding="utf-8").strip()}
 
 
-def read_giantsteps_tempo(data: Path | None) -> Iterable[Labels]:
+def read_giantsteps_tempo(folder: Path) -> Iterable[Labels]:
     """Yield GiantSteps Tempo: audio/<id>.mp3, annotations_v2/tempo/<id>.bpm."""
-    folder = data / "giantsteps-tempo-dataset" if data else None
-    for path in sorted((folder / "annotations_v2" / "tempo").glob("*.bpm")) if folder else ():
-        sound = folder / "audio" / f"{path.stem}.mp3" if folder else path
+    for path in sorted((folder / "annotations_v2" / "tempo").glob("*.bpm")):
+        sound = folder / "audio" / f"{path.stem}.mp3"
         if sound.exists():
             labels = _labelled("giantsteps-tempo", path.stem, [sound], {path: _tempo})
             if labels.problem or labels.tempo is not None:
@@ -232,30 +227,30 @@ def _tempo(path: Path) -> dict[str, Any]:
     return {"tempo": _bpm(float(path.read_text(encoding="utf-8").split()[0]))}
 
 
-def read_ballroom(data: Path | None) -> Iterable[Labels]:
-    """Yield Ballroom: BallroomData/<dance>/<id>.wav, BallroomAnnotations/<id>.beats (seconds, number in the bar)."""
-    folder = data / "BallroomAnnotations" if data else None
-    sounds = {path.stem: path for path in sorted((data / "BallroomData").glob("*/*.wav"))} if data else {}
-    for path in sorted(folder.glob("*.beats")) if folder else ():
+def read_ballroom(folder: Path) -> Iterable[Labels]:
+    """Yield Ballroom: <id>.beats (seconds, number in the bar), and beside the folder BallroomData/<dance>/<id>.wav."""
+    sounds = {path.stem: path for path in sorted((folder.parent / "BallroomData").glob("*/*.wav"))}
+    for path in sorted(folder.glob("*.beats")):
         if path.stem in sounds:
             yield _labelled("ballroom", path.stem, [sounds[path.stem]], {path: _beats})
 
 
-def read_gtzan(data: Path | None) -> Iterable[Labels]:
-    """Yield GTZAN: gtzan_genre/genres/<genre>/<genre>.<number>.{wav,au} with the labels of two repositories.
+def read_gtzan(folder: Path) -> Iterable[Labels]:
+    """Yield GTZAN: <genre>/<genre>.<number>.{wav,au} with the labels of two repositories, which are beside gtzan_genre.
 
     Keys are those of gtzan_key (gtzan_key/genres/<genre>/<genre>.<number>.lerch.txt: 0–11 major and 12–23 minor keys
     from A up, −1 none), tempi and beats those of gtzan_tempo_beat (tempo/gtzan_<genre>_<number>.bpm, and beats/….beats,
     whose second column, where there is one, is the number in the bar).
     """
-    for sound in sorted((data / "gtzan_genre" / "genres").glob("*/*.*")) if data else ():
-        if sound.suffix.lower() not in (".wav", ".au") or data is None:
+    data = folder.parents[1]
+    for sound in sorted(folder.glob("*/*.*")):
+        if sound.suffix.lower() not in (".wav", ".au"):
             continue
         genre, _, number = sound.stem.partition(".")
         key = data / "gtzan_key" / "gtzan_key" / "genres" / genre / f"{sound.stem}.lerch.txt"
         tempo, beats = (
-            data / "gtzan_tempo_beat" / folder / f"gtzan_{genre}_{number}{suffix}"
-            for folder, suffix in (("tempo", ".bpm"), ("beats", ".beats"))
+            data / "gtzan_tempo_beat" / kind / f"gtzan_{genre}_{number}{suffix}"
+            for kind, suffix in (("tempo", ".bpm"), ("beats", ".beats"))
         )
         labels = _labelled("gtzan", sound.stem, [sound], {key: _gtzan_key, tempo: _tempo, beats: _beats})
         if labels.problem or labels.key is not None or labels.tempo is not None or labels.beats is not None:

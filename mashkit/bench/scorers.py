@@ -24,7 +24,6 @@ from mashkit.bench.charts import BoxChart, Chart, Curve, CurveChart, Point, Scat
 from mashkit.bench.collections import (
     Choice,
     Collection,
-    CollectionMissing,
     RenderedSource,
     reopen,
     separated_by,
@@ -54,6 +53,7 @@ from mashkit.bench.protocols import (
 )
 from mashkit.bench.ranking import Metric
 from mashkit.bench.records import Entry, Row, by_label, judged_by
+from mashkit.bench.registered import CollectionMissing
 from mashkit.bench.scorer_metrics import (
     Examples,
     accuracy,

@@ -13,7 +13,7 @@ import torch
 
 from mashkit.audio.files import load
 from mashkit.bench.analyzers import compared
-from mashkit.bench.labelled import read_demo
+from mashkit.bench.registered import labelled, labels_of
 from mashkit.errors import OptionError
 from mashkit.models import ModelError, require
 from mashkit.registry import Registry
@@ -91,7 +91,7 @@ def test_every_label_is_a_chord_of_ours(subject: LvChordiaAnalyzer) -> None:
 
 # ------------------------------------------------------------------------------------------------------------ chords
 def test_a_demo_song_against_its_labels(subject: LvChordiaAnalyzer) -> None:
-    song = next(one for one in read_demo(None) if one.name == "slow-river")
+    song = next(one for one in labels_of(labelled()["demo"], None) if one.name == "slow-river")
     assert song.chords is not None
     true = Chords([start for start, _ in song.chords], [label for _, label in song.chords[:-1]])
     found = subject.analyze(load(song.files[0]))
