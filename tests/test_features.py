@@ -17,6 +17,7 @@ from mashkit.features.spectral import (
     chromagram,
     onset_strength,
     spectrogram,
+    transposed_chroma,
     weighted_mean,
 )
 from mashkit.testing import signals
@@ -317,3 +318,18 @@ def test_a_beat_without_weight_does_not_count() -> None:
     values, weights = np.array([1.0, 0.25, 0.75]), np.array([0.0, 1.0, 3.0])
     assert weighted_mean(values, weights) == weighted_mean(values[1:], weights[1:]) == 0.625
     assert weighted_mean(values, np.zeros(3)) == weighted_mean(np.zeros(0), np.zeros(0)) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("semitones", "expected"),
+    [(0, {0: 1.0}), (5, {5: 1.0}), (-13, {11: 1.0}), (0.25, {0: 0.75, 1: 0.25}), (-0.25, {0: 0.75, 11: 0.25})],
+)
+def test_a_transposed_tone(semitones: float, expected: dict[int, float]) -> None:
+    tone, column = np.zeros((2, 12))
+    tone[0] = 1
+    column[list(expected)] = list(expected.values())
+    np.testing.assert_allclose(transposed_chroma(tone, semitones), column)
+    stems = np.stack([tone, tone])[:, :, None].astype(np.float32)
+    moved = transposed_chroma(stems, semitones, axis=1)
+    assert moved.dtype == np.float32
+    np.testing.assert_allclose(moved[1, :, 0], column, rtol=1e-6)

@@ -396,6 +396,33 @@ def weighted_mean(values: npt.NDArray[np.float64], weights: npt.NDArray[np.float
     return float(values @ weights) / total if total > 0 else 0.0
 
 
+def transposed_chroma(chroma: npt.NDArray[Any], semitones: float, *, axis: int = 0) -> npt.NDArray[Any]:
+    """Return the chroma of the same music ``semitones`` higher; a fraction mixes two rotations.
+
+    Parameters
+    ----------
+    chroma : array of float
+        Twelve pitch classes along ``axis``.
+    semitones : float
+    axis : int
+
+    Returns
+    -------
+    array of float
+        Same shape and type.
+
+    Examples
+    --------
+    >>> tone = np.eye(12, dtype=np.float32)[0]  # C
+    >>> transposed_chroma(tone, 2.25)[:4]  # between D and D sharp
+    array([0.  , 0.  , 0.75, 0.25], dtype=float32)
+    """
+    whole = math.floor(semitones)
+    part = np.float32(semitones - whole)
+    rotated = np.roll(chroma, whole, axis=axis)
+    return rotated if part == 0 else (1 - part) * rotated + part * np.roll(rotated, 1, axis=axis)
+
+
 @attrs.frozen(eq=False)
 class StemChroma:
     """A stem's chroma, for a comparison with another stem beat by beat.

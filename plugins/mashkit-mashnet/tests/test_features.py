@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mashkit.types import Audio, Role, Samples
-from mashkit_mashnet.intervals import StemIntervals, divided, positions, transposed
+from mashkit_mashnet.intervals import StemIntervals, divided, positions
 from mashkit_mashnet.pitches import chroma, melody, whitened
 from mashkit_mashnet.running_sum import RunningSum
 from mashkit_mashnet.stem_features import MARGIN, WIDE, StemFeatures
@@ -98,14 +98,6 @@ def test_transposing_a_layer_rotates_its_pitches() -> None:
     for semitones in (-5, 2, 12):
         moved, _ = features.on(grid, lambda times: times, semitones)
         np.testing.assert_allclose(moved, np.roll(plain, semitones, axis=1), atol=1e-6)
-
-
-def test_half_a_semitone_is_shared() -> None:
-    pitches = np.zeros((1, 12, 1), np.float32)
-    pitches[0, 3] = 1
-    half = transposed(pitches, 0.5)[0, :, 0]
-    assert half[3] == half[4] == pytest.approx(0.5)
-    assert transposed(pitches, -0.25)[0, 2, 0] == pytest.approx(0.25)
 
 
 @pytest.mark.parametrize("speed", [0.8, 1.25])

@@ -19,7 +19,6 @@ from mashkit_vh2015.mashability import (
     harmonic_change,
     tempo_closeness,
     tonal_centroids,
-    transposed,
 )
 
 strengths = st.floats(0, 100, width=32, allow_subnormal=False)  # chroma are float32
@@ -42,16 +41,6 @@ def test_the_match_is_the_weighted_mean_of_scipys_cosines() -> None:
     cosines = [1 - scipy.spatial.distance.cosine(one[:, beat], other[:, beat]) for beat in range(9)]
     weights = [one[:, beat].sum() * other[:, beat].sum() for beat in range(9)]
     assert chroma_match(one, other) == pytest.approx(np.average(cosines, weights=weights))
-
-
-@pytest.mark.parametrize(
-    ("semitones", "expected"),
-    [(0, {0: 1.0}), (5, {5: 1.0}), (-13, {11: 1.0}), (0.25, {0: 0.75, 1: 0.25}), (-0.25, {0: 0.75, 11: 0.25})],
-)
-def test_a_transposed_tone(semitones: float, expected: dict[int, float]) -> None:
-    column = np.zeros(12)
-    column[list(expected)] = list(expected.values())
-    np.testing.assert_allclose(transposed(chords((0,)), semitones)[:, 0], column)
 
 
 def test_a_beat_in_which_one_rests_counts_nothing() -> None:

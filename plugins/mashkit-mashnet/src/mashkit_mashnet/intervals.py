@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import attrs
 import numpy as np
 
+from mashkit.features.spectral import transposed_chroma
 from mashkit.rendering.cache import Recent
 from mashkit.types import Role, Times
 from mashkit_mashnet.pitches import FRAME_RATE, Floats, pitch_frames
@@ -74,7 +75,7 @@ class StemIntervals:
 
     def at(self, pitch_moments: Times, onset_moments: Times, semitones: float) -> tuple[Floats, Floats]:
         """Return (pitches, onsets) between moments of the clip; :meth:`on` computes these moments from a grid."""
-        pitches = transposed(self.pitches.means(pitch_moments).transpose(1, 2, 0), semitones)
+        pitches = transposed_chroma(self.pitches.means(pitch_moments).transpose(1, 2, 0), semitones, axis=1)
         return levelled(pitches, self.onsets.means(onset_moments).T)
 
 
@@ -142,11 +143,3 @@ def divided(grid: Times, parts: int) -> Times:
     """Return the grid with each beat divided evenly, shape (parts · B + 1,)."""
     places = np.arange((len(grid) - 1) * parts + 1) / parts
     return np.interp(places, np.arange(len(grid)), grid)
-
-
-def transposed(pitches: Floats, semitones: float) -> Floats:
-    """Return pitches, shape (channels, 12, time), higher by ``semitones``; a fraction mixes two rotations."""
-    whole = int(np.floor(semitones))
-    share = np.float32(semitones - whole)
-    up = np.roll(pitches, whole, axis=1)
-    return up if share == 0 else (1 - share) * up + share * np.roll(up, 1, axis=1)

@@ -33,14 +33,6 @@ on the third. It is the largest distance of any two centroids, because all centr
 twelve tones' centroids."""
 
 
-def transposed(chroma: Chroma, semitones: float) -> Chroma:
-    """Return the chroma of the same music ``semitones`` higher; a fraction mixes two rotations."""
-    whole = math.floor(semitones)
-    part = np.float32(semitones - whole)
-    rotated = np.roll(chroma, whole, axis=0)
-    return rotated if part == 0 else (1 - part) * rotated + part * np.roll(rotated, 1, axis=0)
-
-
 def chroma_match(one: Chroma, other: Chroma) -> float:
     """Return the similarity of two chroma: the mean of the beats' cosines, weighted by both energies; 0–1.
 

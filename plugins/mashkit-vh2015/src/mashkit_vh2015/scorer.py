@@ -9,7 +9,7 @@ from typing import ClassVar
 import attrs
 
 from mashkit.components import ComponentInfo
-from mashkit.features.spectral import StemChroma
+from mashkit.features.spectral import StemChroma, transposed_chroma
 from mashkit.interfaces import Scorer
 from mashkit.mashup import Mashup
 from mashkit.rendering.stems import MeasuredStems
@@ -22,7 +22,6 @@ from mashkit_vh2015.mashability import (
     chroma_match,
     energies,
     tempo_closeness,
-    transposed,
 )
 
 CHANGE_THRESHOLD = 0.09
@@ -83,7 +82,7 @@ class Vh2015Scorer(Scorer):
         vocal, harmonic = (self._by_beat(mashup, role, beats) for role in (Role.VOCAL, Role.HARMONIC))
         shifts = (mashup.transposition(role) for role in (Role.VOCAL, Role.HARMONIC))
         parts = {
-            "chroma": chroma_match(*map(transposed, (vocal, harmonic), shifts)),
+            "chroma": chroma_match(*map(transposed_chroma, (vocal, harmonic), shifts)),
             "contrast": self._contrast(vocal, harmonic),
             "tempo": tempo_closeness(layer.speed for layer in mashup.plan.layers),
         }
