@@ -173,6 +173,27 @@ def test_a_dry_run_trains_nothing(store: Store, tmp_path: Path, capsys: pytest.C
     assert not (tmp_path / "run").exists()
 
 
+def test_a_dry_run_writes_nothing_into_the_store(store: Store, tmp_path: Path) -> None:
+    own = Path(shutil.copytree(store.folder, tmp_path / "store", ignore=shutil.ignore_patterns("pitches-*")))
+    before = {path.name for path in own.iterdir()}
+    words = ("--data", own, *command(store, tmp_path / "run", "--dry-run")[3:])
+    assert run("train", *words) == 0
+    assert {path.name for path in own.iterdir()} == before
+    assert run("train", *(word for word in words if word != "--dry-run")) == 0
+    assert {path.name for path in own.iterdir()} > before
+
+
+def test_more_devices_than_there_are_are_refused(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    for device in ("cuda", "cuda:0"):
+        for words in ((), ("--dry-run",)):
+            assert run(*command(store, tmp_path / "run", "--device", device, "--devices", 2, *words)) == 2
+            assert f"2 devices, but of {device} there is 1 here (give fewer)" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_dry_run_refuses_what_a_run_refuses(
     store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,7 +237,7 @@ def test_weights_that_had_the_songs_of_validation_or_test_are_told(
 ) -> None:
     titles = {record.song: f"Band - {record.song}" for record in store.records}
     monkeypatch.setattr(
-        stores, "open_store", lambda folder: attrs.evolve(store, source={**store.source, "titles": titles})
+        stores, "open_store", lambda folder, write: attrs.evolve(store, source={**store.source, "titles": titles})
     )
     first, second, third = (tmp_path / name for name in ("first", "second", "third"))
     more = ("--fold", "1/3", "--steps", 1)
@@ -370,4 +391,12 @@ def test_two_processes_train_one_network(store: Store, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["steps"] == 2  # one document, because the first process alone writes
+    again = subprocess.run(
+        [sys.executable, "-m", "mashkit", *map(str, words), "--ranking", "1"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert again.returncode == 1
+    assert again.stderr.count("a run of another configuration: ranking was 0.0, is 1.0") == 1
     assert checkpoint.load(tmp_path / "intervalnet.safetensors").training["config"]["devices"] == 2

@@ -317,6 +317,8 @@ class Store:
         None if the store was made without fine spectra.
     fine_starts : array of int64, shape (clips + 1,), optional
         First fine frame of each clip.
+    write : bool
+        Whether what is measured from the features may be saved in the folder.
     """
 
     folder: Path
@@ -327,6 +329,7 @@ class Store:
     starts: npt.NDArray[np.int64] = attrs.field(repr=False)
     fine: npt.NDArray[np.uint8] | None = attrs.field(default=None, repr=False)
     fine_starts: npt.NDArray[np.int64] | None = attrs.field(default=None, repr=False)
+    write: bool = True
 
     def __len__(self) -> int:
         return len(self.records)
@@ -378,8 +381,14 @@ class Store:
         return digest.hexdigest()[:16]
 
 
-def open_store(folder: Path) -> Store:
+def open_store(folder: Path, *, write: bool = True) -> Store:
     """Open a finished store.
+
+    Parameters
+    ----------
+    folder : Path
+    write : bool
+        Whether what is measured from the features may be saved in the folder.
 
     Raises
     ------
@@ -409,6 +418,7 @@ def open_store(folder: Path) -> Store:
             starts=np.array(data["starts"], np.int64),
             fine=None if fine is None else np.load(folder / FINE_SPECTRA, mmap_mode="r", allow_pickle=False),
             fine_starts=None if fine is None else np.array(fine["starts"], np.int64),
+            write=write,
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{folder} is damaged: {error!r}", "make it again with its recipe") from error

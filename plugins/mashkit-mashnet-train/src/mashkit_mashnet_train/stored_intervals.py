@@ -1,4 +1,7 @@
-"""Pitch frames of a store's stems, with and without residue: measured once, saved in the store, memory-mapped."""
+"""Pitch frames of a store's stems, with and without residue: measured once, saved in the store, memory-mapped.
+
+In a store that may not be written to, they are not saved, and so are measured again.
+"""
 
 from __future__ import annotations
 
@@ -98,6 +101,8 @@ def _pitches(store: Store, role: Role, residue: Origins | None = None) -> npt.ND
             spectrum = own.spectrum if residue is None else _with_residue(store, residue, clip, role)
             frames = np.sqrt(pitch_frames(StemFeatures(spectrum, own.onsets), role)) / PITCH_SCALE
             kept[first:last] = np.rint(np.clip(frames, 0, 1) * 255)
+        if not store.write:
+            return kept
         with replacing(path) as temporary, temporary.open("wb") as file:
             np.save(file, kept)
         mapped = _mapped(path, shape)

@@ -172,7 +172,10 @@ def _run(arguments: argparse.Namespace) -> int:
     network, initial = first_network(arguments.variant, arguments.preset, arguments.seed, begun)
     config = _config(arguments, network, begun)
     require_bfloat16(config)
-    stores = [open_examples(folder) if is_example_store(folder) else open_store(folder) for folder in arguments.data]
+    stores = [
+        open_examples(folder) if is_example_store(folder) else open_store(folder, write=not arguments.dry_run)
+        for folder in arguments.data
+    ]
     data = training_data(
         stores,
         arguments.variant,
@@ -186,7 +189,7 @@ def _run(arguments: argparse.Namespace) -> int:
         shares=None if arguments.shares is None else _shares(arguments.shares),
     )
     heard = heard_before(initial, data)
-    if heard:
+    if heard and in_first_process():
         say(f"train: {_warning(heard, str(begun))}")
     if arguments.dry_run:
         check(network, data, config, arguments.output)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Literal, TypeAlias
 
 import attrs
+import torch
 
 from mashkit.errors import UsageError
 from mashkit.networks.devices import known_device
@@ -57,6 +58,13 @@ def _one_of(*known: str) -> Callable[[object, attrs.Attribute[Any], Any], None]:
     return check
 
 
+def _devices_of(device: str) -> float:
+    """Return how many devices of a name this machine has; no limit for the CPU, because several processes share it."""
+    if device == "cpu":
+        return math.inf
+    return torch.cuda.device_count() if device == "cuda" else 1
+
+
 @attrs.frozen(kw_only=True)
 class TrainingConfig:
     """How a network is trained.
@@ -93,7 +101,8 @@ class TrainingConfig:
     device : str
         "cpu", "cuda", "mps" or "auto".
     devices : int
-        Number of devices. Each device trains on its own batches, so one step uses this many times the examples.
+        Number of devices, at most as many as the machine has of this name. Each device trains on its own batches, so
+        one step uses this many times the examples.
     seed : int
         Seed of the random numbers that the network uses in training, 0 to 2³² − 1. The caller chooses the initial
         weights.
@@ -138,6 +147,9 @@ class TrainingConfig:
             raise UsageError(f"average is {self.average!r}", "give a decay from 0 to below 1, such as 0.99")
         if self.precision == "16-mixed" and self.device == "cpu":
             raise UsageError("precision 16-mixed on a CPU, where it is not available", "give bf16-mixed")
+        there = _devices_of(self.device)
+        if self.devices > there:
+            raise UsageError(f"{self.devices} devices, but of {self.device} there is {there} here", "give fewer")
 
     @property
     def objective(self) -> Objective:

@@ -7,11 +7,12 @@ resumed. Lightning Fabric handles devices, precision and processes.
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -126,12 +127,16 @@ def train(
     with _alone(folder), _deterministic(config):
         found = state.read(folder)
         config, trial = _decided(config, network, data, found)
+        validation = functools.cache(data.validation)
+        if in_first_process():  # before the others begin, because each of them would tell the error again
+            _require_possible(network, data, config, folder, found, validation)
         precision: Any = config.precision  # "auto" was decided
+        kind, _, number = config.device.partition(":")
         fabric = lightning_fabric.Fabric(
-            accelerator=config.device.partition(":")[0], devices=config.devices, precision=precision
+            accelerator=kind, devices=[int(number)] if number else config.devices, precision=precision
         )
         fabric.launch()
-        run = _Run(fabric, network, data, config, folder, notify or (lambda event: None), found, trial)
+        run = _Run(fabric, network, data, validation(), config, folder, notify or (lambda event: None), found, trial)
         return run.finish()
 
 
@@ -140,10 +145,19 @@ def check(network: nn.Module, data: TrainingData, config: TrainingConfig, folder
     require_possible_folder(folder)
     _require_own(folder)
     found = state.read(folder)
-    if found is None:
-        check_data(data, data.validation(), config.steps)
-    else:
+    if found is not None:
         config, _ = _decided(config, network, data, found)
+    _require_possible(network, data, config, folder, found, data.validation)
+
+
+def _require_possible(
+    network: nn.Module, data: TrainingData, config: TrainingConfig, folder: Path, found: Mapping[str, Any] | None,
+    validation: Callable[[], Sequence[Batch]],
+) -> None:  # fmt: skip
+    """Raise TrainingError if a new run lacks data, or if the run whose state was found cannot go on with these."""
+    if found is None:
+        check_data(data, validation(), config.steps)
+    else:
         state.require_same(folder, found, config, data, network)
 
 
@@ -202,12 +216,13 @@ class _Run:
     """One run: it starts from the saved state if there is one."""
 
     def __init__(
-        self, fabric: Any, network: nn.Module, data: TrainingData, config: TrainingConfig, folder: Path, notify: Notify,
-        found: Mapping[str, Any] | None, trial: Mapping[str, Any],
+        self, fabric: Any, network: nn.Module, data: TrainingData, validation: Sequence[Batch], config: TrainingConfig,
+        folder: Path, notify: Notify, found: Mapping[str, Any] | None, trial: Mapping[str, Any],
     ) -> None:  # fmt: skip
         self.fabric = fabric
         self.network = network
         self.data = data
+        self.validation = validation
         self.config = config
         self.folder = folder
         self.notify = notify if fabric.is_global_zero else (lambda event: None)
@@ -215,11 +230,6 @@ class _Run:
         self.loss = math.nan
         self.logs = Logs(folder)
         self.trial = trial
-        if found is not None:
-            state.require_same(folder, found, config, data, network)
-        self.validation = data.validation()
-        if found is None:
-            check_data(data, self.validation, config.steps)
         fabric.seed_everything(config.seed, workers=False, verbose=False)
         if config.channels_last:
             put_channels_last(network)
