@@ -11,15 +11,17 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import numpy as np
 import pytest
 
 pytest.importorskip("matplotlib", reason="needs matplotlib: pip install 'mashkit[bench]'")
 pytest.importorskip("pyarrow", reason="needs pyarrow: pip install 'mashkit[bench]'")
 
+from mashkit.audio.files import save
 from mashkit.bench import registered
 from mashkit.bench.audition import sounds
 from mashkit.bench.charts import RowChart
-from mashkit.bench.collections import Choice, open_collection
+from mashkit.bench.collections import Choice, look_for, open_collection
 from mashkit.bench.page import page
 from mashkit.bench.records import Row
 from mashkit.bench.results import read_result
@@ -31,6 +33,7 @@ from mashkit.bench.tasks import Input, Task, load_task
 from mashkit.builtin import benchmarks
 from mashkit.cli import main
 from mashkit.errors import BrokenPlugin, CatalogError, ComponentFailed, ContractViolation, PluginWarning
+from mashkit.types import Audio
 
 PAGE = Path(__file__).parents[1] / "docs" / "write-a-plugin.md"
 
@@ -164,6 +167,35 @@ def test_scorers_are_not_judged_by_plans_with_songs_they_were_trained_on(
 def test_without_the_plugin_its_names_are_unknown(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "run", "variety", "-o", "nowhere"]) == 2
     assert "no suite is called 'variety'" in capsys.readouterr().err
+
+
+BESIDE = """
+from mashkit import hookimpl
+from mashkit.bench.labelled import Labels
+from mashkit.hookspecs import CollectionInfo
+
+@hookimpl
+def mashkit_register_collections():
+    return [CollectionInfo(name="beside", title="b", licence="MIT", where="in acme_beside", serves=["separator"],
+                           folder="acme_beside/songs", beside="acme_beside", stems=True, labels="acme_beside:read")]
+
+def read(folder):
+    return [Labels(collection="beside", name=song.name, files=song.iterdir(), tempo=120) for song in folder.iterdir()]
+"""
+
+
+def test_a_collection_that_a_plugin_brings_in_its_folder_is_found_by_every_task(
+    install: Callable[[str, dict[str, str]], None], tmp_path: Path
+) -> None:
+    install("acme_beside", {"__init__.py": BESIDE})
+    song = tmp_path / "acme_beside" / "acme_beside" / "songs" / "one"
+    song.mkdir(parents=True)
+    for stem in ("vocals", "drums", "other"):
+        save(song / f"{stem}.wav", Audio(np.zeros((1, 100), np.float32), 100))
+    for task in ("separators", "analyzers"):
+        (given,) = load_task(task).inputs({"collections": ["beside"]}, None)
+        assert (given.name, given.missing, len(given.files)) == ("beside: one", "", 3)
+    assert [one.songs for one in look_for(None) if one.card.name == "beside"] == [1]
 
 
 def test_mashkits_own_are_registered_in_the_same_way() -> None:

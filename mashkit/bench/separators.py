@@ -42,7 +42,7 @@ from mashkit.bench.pieces import (
 )
 from mashkit.bench.ranking import Metric
 from mashkit.bench.records import Entry, Row
-from mashkit.bench.registered import with_stems
+from mashkit.bench.registered import CollectionMissing, folder_of, with_stems
 from mashkit.bench.separator_metrics import (
     FEWEST_SILENT,
     SILENCE,
@@ -58,6 +58,7 @@ from mashkit.bench.tables import finite, from_table, names
 from mashkit.bench.tasks import Cell, Input, InputLost, Literature, Pick, Table, Task, metric_chart, stopwatch
 from mashkit.catalog.ingest import SAMPLE_RATE
 from mashkit.components import Component, whole
+from mashkit.hookspecs import CollectionInfo
 from mashkit.interfaces import Separator
 from mashkit.statistics import PairedTest, median, paired
 from mashkit.synthetic import signals
@@ -174,7 +175,7 @@ class SeparatorTask(Task):
                 inputs.append(_stempeg_input(asked.excerpt_s))
                 continue
             card = with_stems()[name]
-            songs = find_multitracks(data / card.folder) if data else []
+            songs = _songs_of(card, data)
             inputs += [
                 Input(
                     name=f"{name}: {song.name}", measure=name, parameters={"excerpt_s": asked.excerpt_s},
@@ -312,6 +313,14 @@ class SeparatorTask(Task):
             for prefix, title in (("", "Real songs"), ("rendered_", "Rendered songs"))
         ]
         return list(filter(has_values, charts))
+
+
+def _songs_of(card: CollectionInfo, data: Path | None) -> list[Path]:
+    """Return the songs of a collection of true stems; none if it is not here."""
+    try:
+        return find_multitracks(folder_of(card, data))
+    except CollectionMissing:
+        return []
 
 
 def distortions(true: Mapping[str, Audio], found: Mapping[str, Audio]) -> dict[str, float]:
