@@ -186,7 +186,9 @@ def _metrics() -> Iterator[Metric]:
             f"rendered songs. {CIRCULAR}",
         )  # fmt: skip
     for name, (title, explained) in FIELDS.items():
-        sound = f" Heard: the voice, the accompaniment {-RESIDUE_DB:g} dB below it." * (NEEDS[name] == "melody")
+        sound = ""
+        if NEEDS[name] == "melody":
+            sound = f" Heard: the voice, the accompaniment {-RESIDUE_DB:g} dB below it."
         yield Metric(
             name=f"rendered_{name}", title=f"{title}, rendered", unit="%", better="higher", resolution=1,
             weight=WEIGHTS.get(f"rendered_{name}", 0.0),

@@ -25,9 +25,15 @@ from mashkit.registry import Registry
 from mashkit.types import Audio
 
 EXCERPT_S = 12.0
+"""Longest sound of a page, seconds."""
 SAMPLE_RATE = 22_050
 """Sample rate of the mono MP3s, Hz; at about 32 kbit/s, which every browser plays, an excerpt is 50 kB."""
+COMPRESSION = 0.9
+"""How far the MP3s are compressed, between 0 (largest) and 1 (smallest), as libsndfile counts."""
 PEAK = 0.9
+"""Largest amplitude of a sound, full scale 1: louder ones are turned down to it, so that the MP3 does not clip."""
+FADE_S = 0.5
+"""Length of the fade at the end of a sound, seconds."""
 
 
 class NothingToHear(UsageError):
@@ -74,12 +80,12 @@ def sounds(
         raise NothingToHear("the music is not what this result was made from", "give the same --data")
     by_name = {given.name: given for given in inputs}
     competitors = {one.label: one for one in result.competitors}
-    by_label: dict[str, dict[tuple[str, bool], list[Pick]]] = {}
+    picks_by_label: dict[str, dict[tuple[str, bool], list[Pick]]] = {}
     for pick in wanted.values():
-        by_label.setdefault(pick.label, {}).setdefault((pick.input, bool(pick.part)), []).append(pick)
+        picks_by_label.setdefault(pick.label, {}).setdefault((pick.input, bool(pick.part)), []).append(pick)
     made = {}
     done = 0
-    for label, groups in by_label.items():
+    for label, groups in picks_by_label.items():
         # One competitor at a time, because networks are large. A competitor that cannot be created has no sound.
         component: Component | None = None
         with contextlib.suppress(MashkitError):
@@ -107,8 +113,8 @@ def data_url(audio: Audio) -> str:
     """Return the beginning of a sound as a small MP3 in a data URL."""
     start = audio.excerpt(0.0, min(EXCERPT_S, audio.duration))
     mono = resample(Audio(start.mono()[None], start.sample_rate), SAMPLE_RATE).samples[0]
-    fade = np.minimum(1, np.arange(len(mono))[::-1] / (0.5 * SAMPLE_RATE)).astype(np.float32)
+    fade = np.minimum(1, np.arange(len(mono))[::-1] / (FADE_S * SAMPLE_RATE)).astype(np.float32)
     level = max(float(np.max(np.abs(mono), initial=0.0)), PEAK)
     written = io.BytesIO()
-    soundfile.write(written, mono * fade * (PEAK / level), SAMPLE_RATE, format="MP3", compression_level=0.9)
+    soundfile.write(written, mono * fade * (PEAK / level), SAMPLE_RATE, format="MP3", compression_level=COMPRESSION)
     return f"data:audio/mpeg;base64,{base64.b64encode(written.getvalue()).decode()}"

@@ -241,8 +241,13 @@ class _Sides:
     @property
     def note(self) -> str:
         """What the values are of."""
-        why = ["was trained on other songs"] * self._learnt + ["lacked other inputs"] * bool(self._lost)
-        why = why or ["has numbers of other inputs"]  # because those beside it were trained on songs, or lacked inputs
+        why = []
+        if self._learnt:
+            why.append("was trained on other songs")
+        if self._lost:
+            why.append("lacked other inputs")
+        if not why:  # those beside it were trained on songs, or lacked inputs
+            why.append("has numbers of other inputs")
         return (
             f"{self._label} {' and '.join(why)} in A than in B: its values and changes here are of the "
             f"{len({row.input for row in self._new})} inputs by which it is judged in both"

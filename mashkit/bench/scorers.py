@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import functools
 import math
-import statistics as plain
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any, ClassVar, cast
 
 import attrs
@@ -397,7 +397,7 @@ class ScorerTask(Task):
         plans = [row for row in rows if row.ok]
         if plans and all(row.ok or row.input_missing for row in rows):
             for name, field in (("cpu_ms", "score_cpu_s"), ("wall_ms", "score_wall_s")):
-                metrics[name] = 1000 * plain.fmean(row.values[field] for row in plans)
+                metrics[name] = 1000 * fmean(row.values[field] for row in plans)
             held = [row.peak_memory_mb for row in plans if row.peak_memory_mb is not None]
             metrics["memory_mb"] = max(held, default=None)
         return metrics
@@ -593,12 +593,14 @@ def _layer_bytes(given: Input) -> dict[Hashable, float]:
     """Return the size of each layer that is stretched for an input's plan, stereo; equal layers have equal keys."""
     how = given.parameters
     source = _source(Choice.of(given), how["separator"])
-    return {
-        (layer.clip_id, layer.role, layer.speed, layer.semitones, how["stretcher"]): 2 * 4 * clip.sample_rate
-        * clip.duration / layer.speed
-        for layer in MashupPlan.from_dict(how["plan"]).layers
-        if (clip := source.clip(layer.clip_id)) and (layer.speed, layer.semitones) != (1.0, 0.0)
-    }  # fmt: skip
+    sizes: dict[Hashable, float] = {}
+    for layer in MashupPlan.from_dict(how["plan"]).layers:
+        if (layer.speed, layer.semitones) == (1.0, 0.0):
+            continue
+        clip = source.clip(layer.clip_id)
+        frames = clip.sample_rate * clip.duration / layer.speed
+        sizes[layer.clip_id, layer.role, layer.speed, layer.semitones, how["stretcher"]] = 2 * 4 * frames
+    return sizes
 
 
 def _mashup(given: Input, scratch: Path | None = None) -> Mashup:

@@ -441,8 +441,8 @@ def excerpt_start(stems: StemSet, length_s: float) -> int:
     levels = []
     for role in ROLE_STEMS:
         if role in stems.roles:
-            power = np.square(stems.role(role).samples, dtype=np.float64).mean(axis=0)
-            summed = np.concatenate([[0.0], np.cumsum(power)])
+            squares = np.square(stems.role(role).samples, dtype=np.float64).mean(axis=0)
+            summed = np.concatenate([[0.0], np.cumsum(squares)])
             starts = np.arange(0, first.frames - length + 1, hop)
             whole = summed[starts + length] - summed[starts]
             levels.append(whole / max(float(whole.max()), 1e-30))
