@@ -455,3 +455,11 @@ def test_rows_of_a_plugins_task(
     del sys.modules["acme_fragile"]
     rows()
     assert known == [False] * 4
+
+
+def test_sounds_of_a_plugins_task_have_no_words_of_another_task_above_them(fragile: Task, tmp_path: Path) -> None:
+    suite = Suite(name="s", task="fragile", title="S", competitors=[Competitor(component="random")],
+                  settings={"names": ["one"]})  # fmt: skip
+    made = page(run(suite, tmp_path), {"one": "data:audio/mpeg;base64,"})
+    assert '<h2 id="picks">Sounds</h2>\n<details>' in made
+    assert "highest and lowest scores" not in made

@@ -115,7 +115,7 @@ def page(result: Result, sounds: Mapping[str, str] | None = None) -> str:
         tables=_tables(task.tables(result.measured, rows)),
         literature=_literature(task.literature),
         comparisons=_comparisons(metrics, result.comparisons, suite.baseline),
-        picks=_picks(task.heard, picks_of(task, result), sounds) if sounds else "",
+        picks=_picks(task.picks_heading, picks_of(task, result), sounds) if sounds else "",
         measured=_measured(metrics),
         rules=text(result.rules),
         where=pages.items(
@@ -546,7 +546,7 @@ def _tables(tables: Sequence[Table]) -> str:
     return pages.section("single", "One by one", *parts) if parts else ""
 
 
-def _picks(words: tuple[str, str], picks: Mapping[str, Sequence[Pick]], sounds: Mapping[str, str]) -> str:
+def _picks(heading: tuple[str, str], picks: Mapping[str, Sequence[Pick]], sounds: Mapping[str, str]) -> str:
     """Return a section in which the picks can be heard."""
     place = {name: index for index, name in enumerate(sounds)}
     parts = []
@@ -565,7 +565,10 @@ def _picks(words: tuple[str, str], picks: Mapping[str, Sequence[Pick]], sounds: 
         )
         if chosen:
             parts.append(f'<details><summary>{text(label)}</summary><div class="picks">{lists}</div></details>')
-    return pages.section("picks", words[0], f"<p>{text(words[1])}</p>", *parts)
+    title, sentence = heading
+    if sentence:
+        parts.insert(0, f"<p>{text(sentence)}</p>")
+    return pages.section("picks", title, *parts)
 
 
 def _packed_rows(rows: Sequence[Row]) -> str:

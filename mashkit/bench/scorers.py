@@ -258,6 +258,9 @@ class Settings:
 class ScorerTask(Task):
     """Raw scores of the same plans."""
 
+    picks_heading: ClassVar[tuple[str, str]] = (
+        "What they picked", "The beginnings of the mashups with the highest and lowest scores.",
+    )  # fmt: skip
     kind: ClassVar[str] = "scorer"
     summary: ClassVar[str] = "scores of the same plans: originals, matched, unmatched, and twins with one thing wrong"
     version: ClassVar[int] = 2

@@ -147,7 +147,7 @@ class SeparatorTask(Task):
     kind: ClassVar[str] = "separator"
     summary: ClassVar[str] = "stems against true ones: BSSEval v4 (museval), SDR, SI-SDR, speed and memory"
     version: ClassVar[int] = 4
-    heard: ClassVar[tuple[str, str]] = (
+    picks_heading: ClassVar[tuple[str, str]] = (
         "What they made of it",
         "The true roles of the songs on which competitors differ most, and what each found in the mix; one channel.",
     )

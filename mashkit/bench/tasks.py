@@ -218,10 +218,8 @@ class Task(ABC):
     """
     metrics: ClassVar[Sequence[Metric]]
     literature: ClassVar[Literature | None] = None
-    heard: ClassVar[tuple[str, str]] = (
-        "What they picked", "The beginnings of the mashups with the highest and lowest scores.",
-    )  # fmt: skip
-    """Heading and sentence above the picks."""
+    picks_heading: ClassVar[tuple[str, str]] = ("Sounds", "")
+    """Heading and sentence above the picks; the sentence may be empty."""
     scratch: Path | None = None
     """Folder in which a measurement may leave what those of other competitors need as well; set in their processes.
 
