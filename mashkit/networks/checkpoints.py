@@ -1,8 +1,9 @@
-"""Read checkpoints of torch networks without running code in them.
+"""Write checkpoints of torch networks, and read them without running code in them.
 
 Checkpoints of mashkit's networks are safetensors files, which hold only numbers and text. All other data are one JSON
-text in the file's metadata, under the name of the package that wrote the file. :func:`read_checkpoint` recognizes a
-pickled checkpoint by its first bytes and refuses it. :func:`read_pickled` is for the checkpoints of other programs.
+text in the file's metadata, under the name of the package that wrote the file. :func:`write_checkpoint` writes such a
+file, with the weights in half precision. :func:`read_checkpoint` recognizes a pickled checkpoint by its first bytes and
+refuses it. :func:`read_pickled` is for the checkpoints of other programs.
 """
 
 from __future__ import annotations
@@ -11,21 +12,97 @@ import hashlib
 import io
 import json
 import pickle
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mashkit.errors import ComponentUnavailable, FileError
+from mashkit.atomicfile import replacing
+from mashkit.errors import ComponentUnavailable, FileError, OptionError, UsageError
 from mashkit.models import ModelError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 _PICKLED = (b"PK\x03\x04", *(b"\x80" + bytes([protocol]) for protocol in range(2, 6)))
+_HALVES = (".weight", ".bias")
+"""Ends of the names of tensors that are written in half precision; batch normalisation's statistics stay in float32."""
 
 
 class CheckpointError(FileError, ModelError):
     """A checkpoint that cannot be used."""
+
+
+def halved(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights and biases in float16, and the other tensors, such as statistics, as they are.
+
+    Raises
+    ------
+    OptionError
+        If a weight is beyond float16's range, ±65,504.
+    """
+    made = {name: _half(name, tensor) for name, tensor in weights.items()}
+    for name, tensor in made.items():
+        if not is_finite(tensor) and is_finite(weights[name]):
+            raise OptionError(f"weights {name} are beyond the range of float16", "save in single precision")
+    return made
+
+
+def is_finite(tensor: Tensor) -> bool:
+    """Return whether a tensor has no NaN and no infinite number."""
+    import torch
+
+    return not tensor.is_floating_point() or bool(torch.isfinite(tensor).all())
+
+
+def require_finite(weights: Mapping[str, Tensor]) -> None:
+    """Raise OptionError if a weight is NaN or infinite."""
+    for name, tensor in weights.items():
+        if not is_finite(tensor):
+            raise OptionError(f"weights {name} are not finite", "train anew, from before the loss became NaN")
+
+
+def _half(name: str, tensor: Tensor) -> Tensor:
+    return tensor.half() if name.endswith(_HALVES) and tensor.is_floating_point() else tensor
+
+
+def write_checkpoint(
+    path: Path, package: str, described: Mapping[str, Any], weights: Mapping[str, Tensor], *, half: bool = True
+) -> None:
+    """Write a checkpoint that :func:`read_checkpoint` reads: the whole file, or none of it.
+
+    Parameters
+    ----------
+    path : Path
+    package : str
+        The package that writes it: "mashkit-mashnet".
+    described : mapping
+        All data but the weights, as data for JSON.
+    weights : mapping of str to Tensor
+        On the CPU.
+    half : bool
+        Write the weights as :func:`halved` makes them.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written, or the disk is full.
+    OptionError
+        If weights are NaN, infinite, or, in half precision, too large.
+    UsageError
+        If ``described`` is not data for JSON (JSON has no NaN).
+    """
+    import safetensors.torch
+
+    require_finite(weights)
+    tensors = {name: tensor.contiguous() for name, tensor in (halved(weights) if half else weights).items()}
+    try:
+        text = json.dumps(described, allow_nan=False, ensure_ascii=False)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"a training record that is not data for JSON: {error}") from error
+    # One key, because safetensors does not keep the order of keys, and equal files are wanted.
+    content = safetensors.torch.save(tensors, {package: text})
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def read_checkpoint(path: Path, package: str, fix: str) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -7,7 +7,6 @@ file's metadata.
 
 from __future__ import annotations
 
-import json
 import math
 import pkgutil
 from collections.abc import Mapping
@@ -15,14 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-import safetensors.torch
 import torch
 from torch import Tensor
 
 from mashkit.arguments import require_path
-from mashkit.atomicfile import replacing
-from mashkit.errors import MashkitError, OptionError, UsageError
-from mashkit.networks.checkpoints import CheckpointError, read_checkpoint
+from mashkit.errors import MashkitError, OptionError
+from mashkit.networks.checkpoints import (
+    CheckpointError,
+    halved,
+    read_checkpoint,
+    require_finite,
+    write_checkpoint,
+)
 from mashkit_mashnet import frontend
 from mashkit_mashnet.frontend import FrontEnd
 from mashkit_mashnet.networks import BAD, GOOD, Network, Preset
@@ -51,9 +54,8 @@ VARIANTS: dict[str, str] = {
 }
 """Variant → its architecture. Variants differ in how they were trained; a scorer has the name of its variant."""
 
-_KEY = "mashkit-mashnet"  # one key, because safetensors does not keep the order of keys and equal files are wanted
+_KEY = "mashkit-mashnet"
 _NOT_OURS = "give a checkpoint that `mashkit train` wrote"
-_HALVES = (".weight", ".bias")  # the running statistics of batch normalisation stay in float32
 
 
 @attrs.frozen(kw_only=True)
@@ -146,11 +148,7 @@ class Checkpoint:
         OptionError
             If a weight is beyond float16's range, ±65,504.
         """
-        halved = {name: _half(name, tensor) for name, tensor in self.weights.items()}
-        for name, tensor in halved.items():
-            if not _finite(tensor) and _finite(self.weights[name]):
-                raise OptionError(f"weights {name} are beyond the range of float16", "save in single precision")
-        return attrs.evolve(self, weights=halved)
+        return attrs.evolve(self, weights=halved(self.weights))
 
     def network(self, device: str | torch.device = "cpu") -> Network:
         """Return the network, in float32 and in evaluation mode.
@@ -211,8 +209,6 @@ def save(path: Path | str, checkpoint: Checkpoint, *, half: bool = True) -> None
         If the training record is not data for JSON (JSON has no NaN), or ``path`` is not a path.
     """
     path = require_path("path", path)
-    _require_finite(checkpoint.weights)
-    checkpoint = checkpoint.halved() if half else checkpoint
     described = {
         "format": FORMAT,
         "variant": checkpoint.variant,
@@ -222,14 +218,7 @@ def save(path: Path | str, checkpoint: Checkpoint, *, half: bool = True) -> None
         "calibration": None if checkpoint.calibration is None else attrs.asdict(checkpoint.calibration),
         "training": dict(checkpoint.training),
     }
-    try:
-        text = json.dumps(described, allow_nan=False, ensure_ascii=False)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"a training record that is not data for JSON: {error}") from error
-    tensors = {name: tensor.contiguous() for name, tensor in checkpoint.weights.items()}
-    content = safetensors.torch.save(tensors, {_KEY: text})
-    with replacing(path) as temporary:
-        temporary.write_bytes(content)
+    write_checkpoint(path, _KEY, described, checkpoint.weights, half=half)
 
 
 def load(path: Path | str) -> Checkpoint:
@@ -266,7 +255,7 @@ def load(path: Path | str) -> Checkpoint:
             calibration=None if calibration is None else Calibration(**calibration),
             training=described["training"],
         )
-        _require_finite(weights)
+        require_finite(weights)
         checkpoint._fitting()
     except MashkitError as error:
         raise CheckpointError(path, error.problem, error.fix or _NOT_OURS) from error
@@ -280,17 +269,3 @@ def load(path: Path | str) -> Checkpoint:
 def _scaling() -> dict[str, float]:
     """Return constants of :mod:`mashkit_mashnet.frontend` that a :class:`FrontEnd` lacks but weights depend on."""
     return {"range_db": frontend.RANGE_DB, "loud_percentile": frontend.LOUD_PERCENTILE}
-
-
-def _half(name: str, tensor: Tensor) -> Tensor:
-    return tensor.half() if name.endswith(_HALVES) and tensor.is_floating_point() else tensor
-
-
-def _finite(tensor: Tensor) -> bool:
-    return not tensor.is_floating_point() or bool(torch.isfinite(tensor).all())
-
-
-def _require_finite(weights: Mapping[str, Tensor]) -> None:
-    for name, tensor in weights.items():
-        if not _finite(tensor):
-            raise OptionError(f"weights {name} are not finite", "train anew, from before the loss became NaN")

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import attrs
-import safetensors.torch
 import torch
 from torch import Tensor
 
-from mashkit.atomicfile import replacing
-from mashkit.errors import OptionError
-from mashkit.networks.checkpoints import CheckpointError, read_checkpoint
+from mashkit.networks.checkpoints import CheckpointError, is_finite, read_checkpoint, write_checkpoint
 from mashkit_stemnet.network import Size, StemNet, fused
 
 FORMAT = 1
@@ -45,19 +41,12 @@ def save(path: Path, network: StemNet, training: Mapping[str, Any]) -> None:
     ------
     OptionError
         If weights are not finite, or beyond the range of float16.
+    OutputError
+        If the file cannot be written, or the disk is full.
     """
-    tensors = {}
-    for name, tensor in network.state_dict().items():
-        kept = tensor.detach().cpu().contiguous()
-        if kept.is_floating_point():
-            kept = kept.half() if name.endswith((".weight", ".bias")) else kept
-            if not bool(torch.isfinite(kept).all()):
-                raise OptionError(f"weights {name} are not finite, or too large", "train again")
-        tensors[name] = kept
     described = {"format": FORMAT, "size": attrs.asdict(network.size), "training": dict(training)}
-    content = safetensors.torch.save(tensors, {_KEY: json.dumps(described, ensure_ascii=False)})
-    with replacing(path) as temporary:
-        temporary.write_bytes(content)
+    weights = {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}
+    write_checkpoint(path, _KEY, described, weights)
 
 
 def load(path: Path) -> Checkpoint:
@@ -81,6 +70,6 @@ def load(path: Path) -> Checkpoint:
     if due != {name: value.shape for name, value in weights.items()}:
         raise CheckpointError(path, "its weights do not fit the network that it describes", _FIX)
     floats = {name: value.float() if value.is_floating_point() else value for name, value in weights.items()}
-    if not all(bool(torch.isfinite(value).all()) for value in floats.values()):
+    if not all(map(is_finite, floats.values())):
         raise CheckpointError(path, "has weights that are not finite", _FIX)
     return Checkpoint(size=size, weights=floats, training=described["training"])
