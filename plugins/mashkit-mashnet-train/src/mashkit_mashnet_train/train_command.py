@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -278,10 +277,9 @@ def new_network(variant: str, preset: str | Preset, seed: int) -> Network:
         raise UsageError(f"no variant is called {variant!r}", f"there are {', '.join(VARIANTS)}")
     made = architecture(VARIANTS[variant])
     if isinstance(preset, str):
-        presets: Mapping[str, Preset] = sys.modules[made.__module__].PRESETS
-        if preset not in presets:
-            raise UsageError(f"{variant} has no preset {preset!r}", f"it has {', '.join(presets)}")
-        preset = presets[preset]
+        if preset not in made.presets:
+            raise UsageError(f"{variant} has no preset {preset!r}", f"it has {', '.join(made.presets)}")
+        preset = made.presets[preset]
     torch.manual_seed(seed)
     return made(preset)
 

@@ -66,6 +66,7 @@ class IntervalPreset(Preset):
 
 
 COMPACT = IntervalPreset(name="compact", block_filters=96, features=96, templates=16, rhythm=48, gate=0.1)
+PRESETS: Mapping[str, IntervalPreset] = {COMPACT.name: COMPACT}
 
 
 class IntervalNet(Network):
@@ -81,6 +82,7 @@ class IntervalNet(Network):
 
     architecture: ClassVar[str] = "intervalnet"
     preset_type: ClassVar[type[Preset]] = IntervalPreset
+    presets: ClassVar[Mapping[str, Preset]] = PRESETS
     preset: IntervalPreset
 
     def __init__(self, preset: IntervalPreset) -> None:
@@ -215,6 +217,3 @@ def _mean(x: Tensor, weights: Tensor) -> Tensor:
 def _pooled(x: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     """Return weighted mean and maximum over time, each of shape (examples, channels)."""
     return _mean(x, weights)[..., 0], (x * weights).amax(dim=-1)
-
-
-PRESETS: Mapping[str, IntervalPreset] = {COMPACT.name: COMPACT}

@@ -88,6 +88,7 @@ class LoopNet(Network):
     """
 
     preset_type: ClassVar[type[Preset]] = LoopPreset
+    presets: ClassVar[Mapping[str, Preset]] = PRESETS
     preset: LoopPreset
 
     def __init__(self, preset: LoopPreset) -> None:

@@ -139,6 +139,8 @@ class Network(nn.Module):
     architecture: ClassVar[str]
     """Name of the network in :data:`mashkit_mashnet.checkpoint.ARCHITECTURES`."""
     preset_type: ClassVar[type[Preset]]
+    presets: ClassVar[Mapping[str, Preset]]
+    """The presets that have a name, by name."""
     loss: ClassVar[Loss] = "cross-entropy"
     """The loss that it is trained with."""
 
@@ -301,6 +303,7 @@ class MixNet(Network):
     """
 
     preset_type: ClassVar[type[Preset]] = MixPreset
+    presets: ClassVar[Mapping[str, Preset]] = PRESETS
     preset: MixPreset
     sources: ClassVar[int]
 
