@@ -200,10 +200,7 @@ class Adder:
             self._database.store_component(cursor, keys.separator, self._ingestor.separator)
             self._database.store_component(cursor, keys.analyzer, self._ingestor.analyzer)
             for stand_in, kind in ((TRUE_STEMS, "separator"), (LABELS, "analyzer")):
-                cursor.execute(
-                    "INSERT OR IGNORE INTO components VALUES (?, ?, ?)",
-                    (stand_in, kind, f'{{"kind": "{kind}", "name": "{stand_in}"}}'),
-                )
+                self._database.store_stand_in(cursor, stand_in, kind)
         yield from _Run(self, songs, protocol).go()
 
 
@@ -293,7 +290,9 @@ class _Run:
         A song with the same sound as a song under way waits until that song is stored. None is yielded while only such
         songs are left.
         """
-        waiting: list[Song | Unusable] = (yield from self._once()) or (yield from self._instead())
+        waiting: list[Song | Unusable] = yield from self._once()
+        if not waiting:
+            waiting = yield from self._instead()
         while waiting:
             deferred: list[Song | Unusable] = []
             for song in waiting:

@@ -29,7 +29,7 @@ from mashkit.atomicfile import closed_on_error, transaction
 from mashkit.catalog.clips import ClipRecord
 from mashkit.catalog.excerpts import Excerpt
 from mashkit.catalog.filesystems import network_file_system
-from mashkit.catalog.ingest import SongFacts
+from mashkit.catalog.ingest import SongFacts, identity_of
 from mashkit.catalog.objects import ObjectStore, SoundRef
 from mashkit.catalog.schema import INDEX, OBJECTS, SCHEMA_VERSION, migrate
 from mashkit.catalog.songs import Song
@@ -69,8 +69,9 @@ class DamagedIndex(CatalogError):
 
 @attrs.frozen
 class SongRow:
-    """A song as it is stored in the database."""
+    """A song as it is stored in the database, with its row number."""
 
+    number: int
     song: Song
     facts: SongFacts
     protocol: str
@@ -245,14 +246,14 @@ class MashupDB:
     def song(self, sha256: str) -> SongRow | None:
         """Return the stored song with this sha256, or None."""
         found = self.rows(
-            "SELECT path, title, licence, sample_rate, channels, frames, duration_s, notes, protocol, source, stems,"
-            " excerpts, known, holds, sound, recording FROM songs WHERE sha256 = ?",
+            "SELECT number, path, title, licence, sample_rate, channels, frames, duration_s, notes, protocol, source,"
+            " stems, excerpts, known, holds, sound, recording FROM songs WHERE sha256 = ?",
             (sha256,),
         )
         if not found:
             return None
-        (path, title, licence, rate, channels, frames, duration, notes, protocol, source, stems, excerpts, known, holds,
-         sound, recording) = found[0]  # fmt: skip
+        (number, path, title, licence, rate, channels, frames, duration, notes, protocol, source, stems, excerpts,
+         known, holds, sound, recording) = found[0]  # fmt: skip
         song = Song(
             path=path_of(path),
             title=title,
@@ -269,7 +270,15 @@ class MashupDB:
         facts = SongFacts(
             sha256, rate, channels, frames, duration, tuple(json.loads(notes)), measured.get("peak"), silent, recording
         )
-        return SongRow(song, facts, protocol)
+        return SongRow(number, song, facts, protocol)
+
+    def song_of_clip(self, clip_id: str) -> SongRow:
+        """Return the song of a clip; raises as :meth:`record` does."""
+        query = "SELECT s.sha256 FROM songs s JOIN clips c ON c.song = s.number WHERE c.number = ?"
+        ((sha256,),) = self.rows(query, (self._require_number(clip_id),))
+        row = self.song(sha256)
+        assert row is not None  # noqa: S101 — a clip's song is a foreign key
+        return row
 
     def sharing_a_path(self) -> dict[Path, list[tuple[SongRow, int]]]:
         """Return the songs stored with one path, oldest first, with their numbers of clips; the file holds one of them.
@@ -402,7 +411,7 @@ class MashupDB:
     def songs_without_soundprint(self) -> list[str]:
         """Return the songs that have clips but no soundprint of the present version."""
         rows = self.rows(
-            f"SELECT s.sha256 FROM songs s WHERE {_HAS_CLIPS} AND NOT EXISTS"  # noqa: S608 — ours
+            f"SELECT s.sha256 FROM songs s WHERE {HAS_CLIPS} AND NOT EXISTS"  # noqa: S608 — ours
             " (SELECT 1 FROM prints p WHERE p.song = s.sha256 AND p.version = ?) ORDER BY s.number",
             (PRINT_VERSION,),
         )
@@ -429,7 +438,7 @@ class MashupDB:
 
     def has_clips(self, song: str) -> bool:
         """Return whether a song has clips."""
-        return bool(self.rows(f"SELECT 1 FROM songs s WHERE s.sha256 = ? AND {_HAS_CLIPS}", (song,)))  # noqa: S608 — ours
+        return bool(self.rows(f"SELECT 1 FROM songs s WHERE s.sha256 = ? AND {HAS_CLIPS}", (song,)))  # noqa: S608 — ours
 
     def recording_of(self, song: str) -> str | None:
         """Return the song of which this song is the same recording; itself if a person chose so; None if unknown."""
@@ -448,10 +457,19 @@ class MashupDB:
     def same_recordings(self) -> list[tuple[Path, Path, bool]]:
         """Return each song that is the same recording as another, that other, and whether the song has own clips."""
         rows = self.rows(
-            f"SELECT s.path, r.path, {_HAS_CLIPS} FROM songs s JOIN songs r ON r.sha256 = s.recording"  # noqa: S608 — ours
+            f"SELECT s.path, r.path, {HAS_CLIPS} FROM songs s JOIN songs r ON r.sha256 = s.recording"  # noqa: S608 — ours
             " WHERE r.number <> s.number ORDER BY s.path"
         )
         return [(Path(path), Path(other), bool(clips)) for path, other, clips in rows]
+
+    def other_files_of_recording(self, song: str) -> list[Path]:
+        """Return the files of the other songs that are the same recording as this song."""
+        rows = self.rows(
+            "SELECT path FROM songs WHERE sha256 <> ?1 AND (recording = ?1 OR coalesce(recording, sha256) ="
+            " (SELECT recording FROM songs WHERE sha256 = ?1)) ORDER BY path",
+            (song,),
+        )
+        return [path_of(path) for (path,) in rows]
 
     def store_results(
         self,
@@ -469,9 +487,18 @@ class MashupDB:
 
     def store_component(self, database: sqlite3.Connection, fingerprint: str, component: Component) -> None:
         """Store a component's description, inside a transaction."""
+        self._store_description(database, fingerprint, without_costs(component.described()))
+
+    def store_stand_in(self, database: sqlite3.Connection, name: str, kind: str) -> None:
+        """Store the name that true stems or labels have in place of a component's fingerprint, inside a transaction."""
+        self._store_description(database, name, {"kind": kind, "name": name})
+
+    def _store_description(
+        self, database: sqlite3.Connection, fingerprint: str, description: Mapping[str, Any]
+    ) -> None:
         database.execute(
             "INSERT OR IGNORE INTO components VALUES (?, ?, ?)",
-            (fingerprint, component.kind, json.dumps(without_costs(component.described()), sort_keys=True)),
+            (fingerprint, description["kind"], json.dumps(description, sort_keys=True)),
         )
 
     def store_clips(self, database: sqlite3.Connection, song: int, records: Sequence[ClipRecord]) -> None:
@@ -579,13 +606,16 @@ class MashupDB:
         UsageError
             If ``clip_id`` is not text.
         """
+        return self.record_of(self._require_number(clip_id))
+
+    def _require_number(self, clip_id: str) -> int:
         number = self.number_of(clip_id)
         if number is None:
             raise CatalogError(
                 f"no clip {clip_id!r} in {self._named}",
                 "see `mashkit db list`; the id is another after an edit, another analysis, or another name of the song",
             )
-        return self.record_of(number)
+        return number
 
     def number_of(self, clip_id: str) -> int | None:
         """Return a clip's row number, or None if there is no clip of that id; raises UsageError if it is not text."""
@@ -595,7 +625,7 @@ class MashupDB:
     def record_of(self, number: int) -> ClipRecord:
         """Return the clip with this row number; raises CatalogError if it was deleted."""
         found = self.rows(
-            "SELECT c.id, coalesce(s.recording, s.sha256), s.title, s.path, s.licence, c.duration_s, c.tonic, c.minor,"
+            "SELECT c.id, s.sha256, s.recording, s.title, s.path, s.licence, c.duration_s, c.tonic, c.minor,"
             " c.tempo, c.tuning, c.vocal, c.harmonic, c.percussion, d.start_s, d.excerpt_start_s, d.excerpt_s,"
             " d.on_downbeats, d.sample_rate, d.label, d.beats, d.downbeats, d.rest, d.edited, d.features, d.separator,"
             " d.analyzer"
@@ -604,8 +634,8 @@ class MashupDB:
         )
         if not found:
             raise CatalogError(f"clip number {number} is no longer in {self._named}", "read the clips again")
-        (clip_id, song, title, path, licence, duration, tonic, minor, tempo, tuning, *active, start, excerpt_start,
-         excerpt_s, on_downbeats, rate, label, beats, downbeats, rest_text, edited, features, separator,
+        (clip_id, sha256, recording, title, path, licence, duration, tonic, minor, tempo, tuning, *active, start,
+         excerpt_start, excerpt_s, on_downbeats, rate, label, beats, downbeats, rest_text, edited, features, separator,
          analyzer) = found[0]  # fmt: skip
         rest = json.loads(rest_text)
         analysis = Analysis(
@@ -621,7 +651,7 @@ class MashupDB:
         )
         clip = Clip(
             id=clip_id,
-            song=song[:16],
+            song=identity_of(sha256, recording),
             title=title,
             source=path,
             start=start,
@@ -677,6 +707,14 @@ class MashupDB:
         description: Mapping[str, Any] = json.loads(found[0][0])
         return description
 
+    def components_used(self) -> list[Mapping[str, Any]]:
+        """Return the descriptions of the components that made clips of the database."""
+        rows = self.rows(
+            "SELECT description FROM components c"
+            " WHERE EXISTS (SELECT 1 FROM details d WHERE c.fingerprint IN (d.separator, d.analyzer))"
+        )
+        return [json.loads(text) for (text,) in rows]
+
     def table(self) -> ClipTable:
         """Return all clips as a table, in an order that does not depend on when they were added.
 
@@ -717,7 +755,7 @@ class MashupDB:
         return int(self.rows("SELECT count(*) FROM clips")[0][0])
 
 
-_HAS_CLIPS = "EXISTS (SELECT 1 FROM clips c WHERE c.song = s.number)"
+HAS_CLIPS = "EXISTS (SELECT 1 FROM clips c WHERE c.song = s.number)"
 """SQL condition: the song `s` has clips."""
 
 _COLUMNS = np.dtype([

@@ -111,7 +111,12 @@ class SongFacts:
     @property
     def identity(self) -> str:
         """Identifies the song in clips (:attr:`mashkit.Clip.song`); equal for all songs of one recording."""
-        return (self.recording or self.sha256)[:16]
+        return identity_of(self.sha256, self.recording)
+
+
+def identity_of(sha256: str, recording: str | None) -> str:
+    """Return what clips call a song (:attr:`SongFacts.identity`)."""
+    return (recording or sha256)[:16]
 
 
 @attrs.frozen

@@ -15,7 +15,7 @@ import soundfile
 
 from mashkit.audio.files import sound_name
 from mashkit.catalog.clips import ClipRecord, clips_of
-from mashkit.catalog.database import MEND_INDEX, MashupDB, SongRow
+from mashkit.catalog.database import HAS_CLIPS, MEND_INDEX, MashupDB, SongRow
 from mashkit.catalog.edits import BEATS_A_BAR, FIELDS, parsed
 from mashkit.catalog.ingest import ANALYSIS, LABELS, Keys
 from mashkit.catalog.objects import FLAC
@@ -71,11 +71,8 @@ def edit(
             f"downbeat {said['downbeat']:g}: clip {clip_id} was cut from {start:g} s to {end:g} s of its song",
             "give a time in seconds of the song, between these",
         )
-    ((song, number),) = database.rows(
-        "SELECT s.sha256, s.number FROM clips c JOIN songs s ON s.number = c.song WHERE c.id = ?", (clip_id,)
-    )
-    row = database.song(song)
-    assert row is not None  # noqa: S101 — a clip's song is a foreign key
+    row = database.song_of_clip(clip_id)
+    song = row.facts.sha256
     keys = Keys(record.separator, record.analyzer, estimates_beats=record.analyzer != LABELS)
     with database.transaction() as cursor:
         if undo:
@@ -84,7 +81,7 @@ def edit(
             "INSERT OR REPLACE INTO edits VALUES (?, ?, ?, ?, ?)",
             [(song, start, field, json.dumps(value), "" if lock else keys.analyzer) for field, value in said.items()],
         )
-        others = [database.record(other) for other in _clips_of_song(cursor, number)]
+        others = [database.record(other) for other in _clips_of_song(cursor, row.number)]
         excerpts = sorted((one.excerpt for one in others), key=lambda one: one.start)
         try:
             edits = database.edits(song, keys.analyzer)
@@ -93,12 +90,15 @@ def edit(
             raise CatalogError(
                 f"the excerpt of which clip {clip_id!r} was cut is no longer in {database.root}", "add its song again"
             ) from error
-        database.store_clips(cursor, number, records)
+        database.store_clips(cursor, row.number, records)
     return next(one for one in records if one.excerpt.start == start)
 
 
 def _present(record: ClipRecord) -> dict[str, Any]:
-    """Return the values of a clip's analysis as edits, without the tuning, because no analyzer estimates the tuning."""
+    """Return the values of a clip's analysis as edits, without the tuning.
+
+    The tuning is measured on the harmonic stem, so it does not depend on the analyzer.
+    """
     analysis = record.clip.analysis
     present: dict[str, Any] = {}
     if analysis.key is not None:
@@ -248,8 +248,7 @@ def _needing(database: MashupDB, sha256: str) -> tuple[str, ...]:
 
 
 def _verify_songs(database: MashupDB) -> Iterator[Finding]:
-    used = "EXISTS (SELECT 1 FROM clips c WHERE c.song = s.number)"
-    for path, stems in database.rows(f"SELECT path, stems FROM songs s WHERE {used} ORDER BY path"):  # noqa: S608 — ours
+    for path, stems in database.rows(f"SELECT path, stems FROM songs s WHERE {HAS_CLIPS} ORDER BY path"):  # noqa: S608 — ours
         files = [path_of(path), *map(path_of, json.loads(stems).values())]
         gone = [path_text(file) for file in files if not exists(file)]
         if gone:
@@ -402,9 +401,8 @@ def content_digest(database: MashupDB) -> str:
     """
     digest = hashlib.sha256()
     for query in (
-        "SELECT sha256, path, title, licence, sample_rate, channels, frames, duration_s, notes, protocol, source,"
-        " stems, excerpts, known, recording FROM songs s WHERE recording IS NOT NULL"
-        " OR EXISTS (SELECT 1 FROM clips c WHERE c.song = s.number) ORDER BY sha256",
+        "SELECT sha256, path, title, licence, sample_rate, channels, frames, duration_s, notes, protocol, source,"  # noqa: S608 — ours
+        f" stems, excerpts, known, recording FROM songs s WHERE recording IS NOT NULL OR {HAS_CLIPS} ORDER BY sha256",
         "SELECT * FROM objects ORDER BY sha256",
         "SELECT * FROM results ORDER BY key",
         "SELECT * FROM components ORDER BY fingerprint",

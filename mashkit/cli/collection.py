@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -117,11 +116,7 @@ def _require_licences(
     if policy_on_licences(arguments) == "any":
         return
     if plans is None:
-        rows = database.rows(
-            "SELECT description FROM components c"
-            " WHERE EXISTS (SELECT 1 FROM details d WHERE c.fingerprint IN (d.separator, d.analyzer))"
-        )
-        require_licences_of_clips([json.loads(text) for (text,) in rows], arguments)
+        require_licences_of_clips(database.components_used(), arguments)
         return
     catalog = Catalog(database)
     made: list[Mapping[str, Any]] = []

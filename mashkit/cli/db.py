@@ -320,7 +320,6 @@ def _row(clip: Clip) -> dict[str, Any]:
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    import json
 
     from mashkit.cli.collection import opened
     from mashkit.cli.console import printed
@@ -331,26 +330,18 @@ def _show(arguments: argparse.Namespace) -> int:
     with opened(arguments.db, write=False) as database:
         for clip_id in arguments.clips:
             record = database.record(clip_id)
-            song = database.rows(
-                "SELECT s.sha256, s.protocol, s.source, s.duration_s FROM songs s JOIN clips c ON c.song = s.number"
-                " WHERE c.id = ?",
-                (clip_id,),
-            )[0]
-            alike = database.rows(
-                "SELECT path FROM songs WHERE sha256 <> ?1 AND (recording = ?1 OR coalesce(recording, sha256) ="
-                " (SELECT recording FROM songs WHERE sha256 = ?1)) ORDER BY path",
-                (song[0],),
-            )
+            row = database.song_of_clip(clip_id)
+            sha256 = row.facts.sha256
             shown.append(
                 record.clip.to_dict()
                 | key_facts(record.clip.analysis.key)
                 | metre.facts(record.clip.analysis)
                 | {
-                    "song_sha256": song[0],
-                    "song_duration_s": song[3],
-                    "same_recordings": [path for (path,) in alike],
-                    "protocol": song[1],
-                    "song_source": json.loads(song[2]),
+                    "song_sha256": sha256,
+                    "song_duration_s": row.facts.duration_s,
+                    "same_recordings": [path_text(path) for path in database.other_files_of_recording(sha256)],
+                    "protocol": row.protocol,
+                    "song_source": dict(row.song.source),
                     "excerpt": {"start_s": record.excerpt.start, "duration_s": record.excerpt.duration},
                     "stems": {str(role): str(database.objects.path(ref.sha256)) for role, ref in record.stems.items()},
                     "features": str(database.objects.path(record.features, ".npz")) if record.features else None,
