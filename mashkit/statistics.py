@@ -182,10 +182,10 @@ def pair_ratio(
     song, which are more alike than others, and a bootstrap sample would have twice as many of them as the sample.
 
     The value of a cluster is its pseudo-value n·all − (n − 1)·without it (Miller, "The jackknife – a review",
-    Biometrika 61(1), 1974). That of its own pairs alone is another quantity than the ratio, and those of all pairs with
-    it have the other clusters in common: a test would take one odd cluster for the vote of all. Simulated with two
-    equal scorers, songs of 2 × 2 examples and level .05, signed-rank tests of pseudo-values find a difference in 2 to 5
-    % of samples of 9 and of 17 songs, of all pairs with a song in 21 to 31 %.
+    Biometrika 61(1), 1974). That of its own pairs alone is another quantity than the ratio. The values of all pairs
+    with a cluster share the other clusters: one unusual cluster would change all values, and a test would treat that as
+    many observations. Simulated with two equal scorers, songs of 2 × 2 examples and level .05, signed-rank tests of
+    pseudo-values find a difference in 2 to 5 % of samples of 9 and of 17 songs, of all pairs with a song in 21 to 31 %.
     """
     above, below = np.asarray(numerator, np.float64), np.asarray(denominator, np.float64)
 
@@ -225,8 +225,8 @@ def median(values: npt.ArrayLike) -> Statistic:
 def combined(function: Callable[..., Values], *statistics: Statistic) -> Statistic:
     """Return a function of the values of statistics of the same clusters; it rises or falls steadily with each value.
 
-    It has data of each cluster that one of them has data of. It lies within its values at the statistics' own ends, and
-    has a tie if each of them has one.
+    A cluster carries data if it carries data of at least one of the statistics. The function lies within its values at
+    the statistics' own ends, and has a tie if each of them has one.
 
     Examples
     --------

@@ -1,7 +1,8 @@
 """Stretched layers that the competitors of a suite share: each is rendered once, and charged to everyone who needs it.
 
-To stretch is nearly all that a network which listens to mashups costs. So the first competitor that needs a layer
-leaves it in a folder, to the bit, with the time that it took; those after it read the file and are charged that time.
+Stretching takes nearly all the time of a scorer that needs the rendered sound. So the first competitor that needs a
+layer leaves it in a folder, to the bit, with the time that it took; those after it read the file and are charged that
+time.
 """
 
 from __future__ import annotations
@@ -76,7 +77,8 @@ class LayerStore:
 class SharedRenderer(Renderer):
     """A renderer that takes stretched layers from a store.
 
-    A copy in another process is a plain :class:`Renderer`, because what it is charged there would be lost.
+    A copy in another process is a plain :class:`Renderer`, because the times that another process measures do not come
+    back to this one.
 
     Parameters
     ----------

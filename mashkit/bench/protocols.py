@@ -46,6 +46,14 @@ POSITIVE, UNLABELLED, NEGATIVE = CLASSES = ("positive", "unlabelled", "negative"
 ORIGINAL, TWIN = SIDES = ("original", "twin")
 
 HARMONIC_STEPS = (1, -1, 2, -2)
+ORIGINAL_SEMITONES: Mapping[tuple[int, bool], float] = {
+    (1, True): 1.0, (1, False): -2.0, (-1, True): 2.0, (-1, False): -1.0,
+    (2, True): -1.0, (2, False): -1.0, (-2, True): 1.0, (-2, False): 1.0,
+}  # fmt: skip
+"""Step of a harmonic twin, and whether the vocal's number is even → semitones by which the original is shifted.
+
+The twin's harmonic layer is shifted by the step more. With a step of one, one of the two is shifted by one semitone and
+the other by two: in half of the pairs the original is shifted less. With a step of two, both are shifted by one."""
 LATE_BEATS = (0.25, 0.5)
 TEMPO_PERCENT = (1, 2, 3, 5)
 WRONG_SONG = "wrong song"
@@ -316,13 +324,7 @@ class _Maker:
         pairs = {}
         even = number % 2 == 0
         for step in HARMONIC_STEPS:
-            # (1, 2) or (2, 1), or downwards; (−1, 1) and (1, −1), which are equally far from zero.
-            if abs(step) == 2:
-                own = -step / 2
-            elif even:
-                own = 1.0 if step > 0 else 2.0
-            else:
-                own = -2.0 if step > 0 else -1.0
+            own = ORIGINAL_SEMITONES[step, even]
             pairs[harmonic_twin(step)] = (
                 excerpt.layers(semitones=own),
                 excerpt.layers(semitones=own, harmonic=own + step),

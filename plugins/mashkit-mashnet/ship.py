@@ -163,8 +163,8 @@ def _limits(checkpoint: Checkpoint, runs: Sequence[Mapping[str, Any]]) -> list[s
     ]
     if checkpoint.preset.bar_frames is not None:
         said.append(
-            "- It hears bars two layers at a time, so it is lost where the vocal's downbeats are wrong. Its training "
-            f"was short: {runs[0]['steps']} steps of single bars; the authors trained on hip-hop loops."
+            "- It compares two layers bar by bar, so its scores are wrong where the vocal's downbeats are wrong. Its "
+            f"training was short: {runs[0]['steps']} steps of single bars; the authors trained on hip-hop loops."
         )
     elif checkpoint.architecture == "intervalnet":
         said.append(
