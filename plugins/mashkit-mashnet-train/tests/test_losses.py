@@ -36,18 +36,18 @@ def total(values: torch.Tensor, unlabelled: Unlabelled = "lsro", ranking: float 
 def test_labelled_examples_have_torchs_cross_entropy() -> None:
     values, targets = logits(), torch.tensor([1.0, 0, 1, 1, 0, 0, 0])
     for unlabelled in ("drop", "lsro", "pseudo"):
-        assert classification_loss(values, targets, unlabelled=unlabelled, balance=False) == pytest.approx(
-            float(functional.cross_entropy(values, targets.long())), abs=1e-6
-        )
+        # Each class has the same weight: torch divides by the sum of the examples' weights.
+        expected = functional.cross_entropy(values, targets.long(), weight=torch.tensor([1 / 4, 1 / 3]))
+        assert classification_loss(values, targets, unlabelled=unlabelled) == pytest.approx(float(expected), abs=1e-6)
 
 
 def test_lsro_has_torchs_cross_entropy_of_half_and_half() -> None:
     values = logits()
     wanted = torch.stack([1 - TARGETS, TARGETS], dim=1)
     wanted[torch.isnan(wanted)] = 0.5
-    assert classification_loss(values, TARGETS, unlabelled="lsro", balance=False) == pytest.approx(
-        float(functional.cross_entropy(values, wanted)), abs=1e-6
-    )
+    each = functional.cross_entropy(values, wanted, reduction="none")
+    expected = sum(each[kind].mean() for kind in (TARGETS == 1, TARGETS == 0, torch.isnan(TARGETS))) / 3
+    assert classification_loss(values, TARGETS, unlabelled="lsro") == pytest.approx(float(expected), abs=1e-6)
 
 
 def test_golden_values() -> None:
@@ -127,7 +127,7 @@ def test_only_margins_count() -> None:
     assert float(swapped.total) == pytest.approx(float(total(values, ranking=0.0)), abs=1e-6)
 
 
-def test_balance_lets_classes_weigh_the_same() -> None:
+def test_classes_weigh_the_same() -> None:
     values = logits()
     each = functional.softplus(torch.where(TARGETS == 1, -margins(values), margins(values)))
     expected = (each[TARGETS == 1].mean() + each[TARGETS == 0].mean()) / 2

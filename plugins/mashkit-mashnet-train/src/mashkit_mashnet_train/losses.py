@@ -36,15 +36,11 @@ class Objective:
         Weight of :func:`ranking_loss` beside the cross entropy; 0, as in the paper, trains without a ranking loss.
     loss : {"cross-entropy", "contrastive"}
         :func:`classification_loss` or :func:`contrastive_loss`.
-    balance : bool
-        True gives positives, negatives and unlabelled examples the same total weight in every batch, whatever their
-        numbers; False gives every example the same weight. In the paper's batches, a third of each, both are the same.
     """
 
     unlabelled: Unlabelled = attrs.field(default="drop", validator=attrs.validators.in_(UNLABELLED))
     ranking: float = attrs.field(default=0.0, validator=attrs.validators.ge(0))
     loss: Kind = attrs.field(default="cross-entropy", validator=attrs.validators.in_(("cross-entropy", "contrastive")))
-    balance: bool = True
 
 
 @attrs.frozen(eq=False)
@@ -83,31 +79,30 @@ def class_targets(logits: Tensor, targets: Tensor, unlabelled: Unlabelled) -> tu
     return torch.where(unknown, guess, targets), torch.ones_like(unknown)
 
 
-def weights(targets: Tensor, counted: Tensor, *, balance: bool) -> Tensor:
+def weights(targets: Tensor, counted: Tensor) -> Tensor:
     """Return the weights of examples, float32 of sum 1, or all 0 if no example counts.
 
-    With ``balance`` each kind in the batch (positive, negative, unlabelled) has the same total weight.
+    Each kind in the batch (positive, negative, unlabelled) has the same total weight, whatever its number of examples.
+    In the paper's batches, a third of each, all examples then weigh the same.
     """
-    counts = counted.float()
-    if balance:
-        unknown = torch.isnan(targets)
-        kinds = torch.stack([targets == 1, targets == 0, unknown]).float() * counts
-        sizes = kinds.sum(dim=1, keepdim=True)
-        counts = (kinds / sizes.clamp(min=1)).sum(dim=0)
+    unknown = torch.isnan(targets)
+    kinds = torch.stack([targets == 1, targets == 0, unknown]).float() * counted.float()
+    sizes = kinds.sum(dim=1, keepdim=True)
+    counts = (kinds / sizes.clamp(min=1)).sum(dim=0)
     return counts / counts.sum().clamp(min=torch.finfo(torch.float32).tiny)
 
 
-def classification_loss(logits: Tensor, targets: Tensor, *, unlabelled: Unlabelled, balance: bool = True) -> Tensor:
+def classification_loss(logits: Tensor, targets: Tensor, *, unlabelled: Unlabelled) -> Tensor:
     """Return the weighted mean cross entropy between targets and probabilities, in nats (docs/paper.md, row 28).
 
     With two classes it is the binary cross entropy of the margin, which stays finite for any finite logits.
     """
     wanted, counted = class_targets(logits, targets, unlabelled)
     each = functional.binary_cross_entropy_with_logits(margins(logits), wanted.float(), reduction="none")
-    return (each * weights(targets, counted, balance=balance)).sum()
+    return (each * weights(targets, counted)).sum()
 
 
-def contrastive_loss(logits: Tensor, targets: Tensor, *, unlabelled: Unlabelled, balance: bool = True) -> Tensor:
+def contrastive_loss(logits: Tensor, targets: Tensor, *, unlabelled: Unlabelled) -> Tensor:
     """Return the weighted mean contrastive loss: of a positive d² / 2, of a negative max(0, m − d)² / 2.
 
     d is the mean distance of an example's layers, m / 2 minus its log odds, and m is
@@ -118,7 +113,7 @@ def contrastive_loss(logits: Tensor, targets: Tensor, *, unlabelled: Unlabelled,
     wanted, counted = class_targets(logits, targets, unlabelled)
     distance = MARGIN / 2 - margins(logits)
     each = (wanted * distance.square() + (1 - wanted) * functional.relu(MARGIN - distance).square()) / 2
-    return (each * weights(targets, counted, balance=balance)).sum()
+    return (each * weights(targets, counted)).sum()
 
 
 def ranking_loss(logits: Tensor, targets: Tensor, groups: Tensor) -> Tensor:
@@ -145,7 +140,7 @@ def loss(logits: Tensor, targets: Tensor, groups: Tensor, objective: Objective) 
     objective : Objective
     """
     of = contrastive_loss if objective.loss == "contrastive" else classification_loss
-    classification = of(logits, targets, unlabelled=objective.unlabelled, balance=objective.balance)
+    classification = of(logits, targets, unlabelled=objective.unlabelled)
     if objective.ranking == 0:
         return Loss(classification, classification, torch.zeros_like(classification))
     ranking = ranking_loss(logits, targets, groups)

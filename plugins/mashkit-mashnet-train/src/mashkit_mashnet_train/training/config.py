@@ -86,7 +86,7 @@ class TrainingConfig:
     average : float
         Decay of an exponential moving average of the weights, at least 0 and below 1. The average is validated and kept
         instead of the weights of the last step; 0, as in the paper, keeps these.
-    unlabelled, ranking, loss, balance
+    unlabelled, ranking, loss
         As in :class:`mashkit_mashnet_train.losses.Objective`.
     validation_interval : int
         Steps between two validations; there is also a validation after the last step.
@@ -127,7 +127,6 @@ class TrainingConfig:
     unlabelled: Unlabelled = attrs.field(default="drop", validator=_one_of("drop", "lsro", "pseudo"))
     ranking: float = 0.0
     loss: Loss = attrs.field(default="cross-entropy", validator=_one_of("cross-entropy", "contrastive"))
-    balance: bool = True
     validation_interval: int = attrs.field(default=200, validator=_whole)
     patience: int | None = attrs.field(default=None, validator=attrs.validators.optional(_whole))
     precision: Precision = attrs.field(default="32-true", validator=_one_of(*PRECISIONS))
@@ -154,7 +153,7 @@ class TrainingConfig:
     @property
     def objective(self) -> Objective:
         """The loss that the network is trained with."""
-        return Objective(unlabelled=self.unlabelled, ranking=self.ranking, loss=self.loss, balance=self.balance)
+        return Objective(unlabelled=self.unlabelled, ranking=self.ranking, loss=self.loss)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""

@@ -84,7 +84,7 @@ def metrics(predictions: Predictions) -> dict[str, float | None]:
 
     both = positive.any() and negative.any()
     return {
-        "loss": float(classification_loss(logits, torch.from_numpy(targets), unlabelled="drop", balance=True)),
+        "loss": float(classification_loss(logits, torch.from_numpy(targets), unlabelled="drop")),
         "auc": roc_auc(values[positive], values[negative]) if both else None,
         "accuracy_positive": mean(values[positive] >= 0),
         "accuracy_negative": mean(values[negative] < 0),
