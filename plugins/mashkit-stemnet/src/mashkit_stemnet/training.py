@@ -44,7 +44,7 @@ _FLOOR = 3e-4
 _STRETCH = 32
 """Hops, 0.74 s, over which an error is summed, because the metric is also a median over short stretches."""
 OPTIONS = "run.json"
-_COSTS = {"device", "validate_every", "room_s", "channels_last", "save_every"}
+_COSTS = {"device", "validate_every", "room_s", "save_every"}
 """Settings that may change when a run goes on, because they change where and how fast it runs."""
 WEIGHTS = {"vocals": 0.7, "drums": 1.0, "harmonic": 1.0, "bass": 0.3}
 
@@ -85,8 +85,6 @@ class TrainingConfig:
         Capacity of the device's memory for stems, in seconds of single stems.
     save_every : float
         Seconds between saves; a kill loses at most this much.
-    channels_last : bool
-        Use memory format channels_last, in which channels are the last dimension in memory.
 
     Raises
     ------
@@ -107,7 +105,6 @@ class TrainingConfig:
     seed: int = attrs.field(default=0, validator=whole(0))
     validate_every: int = attrs.field(default=200, validator=whole(1))
     room_s: float = attrs.field(default=40_000.0, validator=_above_0)
-    channels_last: bool = attrs.field(default=False, validator=attrs.validators.instance_of(bool))
     save_every: float = attrs.field(default=60.0, validator=_from_0)
 
 
@@ -327,8 +324,6 @@ class _PhaseRun:
             self._network = StemNet(config.size).to(self._device)
         if phase.begin_with:
             self._network.load_state_dict(self._beginning())
-        if config.channels_last:
-            self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._averaged = copy.deepcopy(self._network).eval().requires_grad_(False)
         self._optimizer = torch.optim.AdamW(
             self._network.parameters(), lr=phase.rate, weight_decay=1e-4, betas=(0.9, 0.99),
