@@ -280,7 +280,7 @@ class Mixture:
 
     def _plans(self) -> Iterator[MashupPlan]:
         report, wanted = self.report, self._recipe.counts
-        heard = CompactSet()
+        hashes = CompactSet()
         failures: list[GenerationError] = []
         with contextlib.ExitStack() as stack:
             runs = self._runs(stack)
@@ -301,17 +301,17 @@ class Mixture:
                 assert draw.plan is not None  # noqa: S101 — a run gives plans only
                 plan = self._generator.as_asked(draw.plan, self._table, condition, vocal)
                 sound = hash_of_sound(plan)
-                if sound in heard:
+                if sound in hashes:
                     report.tallies[condition].repeated += 1
                     continue
-                heard.add(sound)
+                hashes.add(sound)
                 report.drawn[condition] += 1
                 if draw.chance:
                     report.chance[condition].update([*draw.chance, "any"])
                 if report.drawn[condition] == wanted[condition]:
                     del runs[condition]
                 yield plan
-        if len(heard) == 0:
+        if len(hashes) == 0:
             raise failures[0]
 
     def _runs(self, stack: contextlib.ExitStack) -> dict[Condition, Iterator[tuple[str | None, Draw]]]:

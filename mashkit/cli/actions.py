@@ -9,7 +9,11 @@ from typing import Any, Protocol
 
 from mashkit.cli.status import EPILOG
 
-MASHUP_KINDS = ("separator", "analyzer", "stretcher", "scorer", "generator")
+RENDERING_KINDS = ("separator", "analyzer", "stretcher")
+"""Kinds of components that determine the sound of a plan."""
+SCORING_KINDS = (*RENDERING_KINDS, "scorer")
+"""Kinds of components that determine the score of a plan."""
+MASHUP_KINDS = (*SCORING_KINDS, "generator")
 """Kinds of components that determine a mashup's sound and score."""
 COMPONENT_KINDS = (*MASHUP_KINDS, "executor")
 """All kinds, as in :data:`mashkit.components.KINDS`, which would import attrs before every help text."""

@@ -30,11 +30,11 @@ class _Pace:
         self._worked = 0
         self._failed = 0
 
-    def hear(self, event: StageEvent) -> None:
+    def count(self, event: StageEvent) -> None:
         self._worked += event.state == "done"
         self._failed += event.state == "failed"
 
-    def tell(self, event: StageEvent) -> str:
+    def text(self, event: StageEvent) -> str:
         """Return rate, time left and failures as text; cached items do not count for the rate."""
         told = []
         elapsed = time.monotonic() - self._began
@@ -94,7 +94,7 @@ class ProgressListener:
     def mashkit_stage(self, event: StageEvent) -> None:
         """Show one event."""
         pace = self._paces.setdefault(event.stage, _Pace())
-        pace.hear(event)
+        pace.count(event)
         if event.state == "failed":
             self._say(f"{event.stage}: {event.message}")
         if self._bars is not None:
@@ -105,10 +105,10 @@ class ProgressListener:
                 completed=event.done,
                 total=event.total,
                 item=rich.markup.escape(printable(event.item)[-60:]),
-                pace=pace.tell(event),
+                pace=pace.text(event),
             )
         elif not self._quiet and event.state in ("done", "cached") and self._is_due(event):
-            told = pace.tell(event)
+            told = pace.text(event)
             item = f": {event.item}" if event.item else ""
             self._say(f"{event.stage} {event.done}/{event.total} {event.state}{item}{f' ({told})' if told else ''}")
         elif not self._quiet and event.state == "started" and time.monotonic() - self._said_at > SILENCE_S:

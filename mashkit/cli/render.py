@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mashkit.cli.actions import MASHUP_KINDS, Commands, add_collection, add_command, add_components, add_dry_run
+from mashkit.cli.actions import RENDERING_KINDS, Commands, add_collection, add_command, add_components, add_dry_run
 from mashkit.cli.console import print_json, say, status_of
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ MADE_OF = "mashkit render"
 def add_parser(commands: Commands) -> None:
     """Add `render` to the command line."""
     render = add_command(commands, "render", "Make mashups of plans: their mix, stems and record.", run)
-    add_components(render, *MASHUP_KINDS[:3], "executor")
+    add_components(render, *RENDERING_KINDS, "executor")
     render.add_argument(
         "plans", nargs="+", type=Path, metavar="PLAN", help="plans that `generate` wrote, or a plan.json of `mash`"
     )
@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     ]
     if arguments.dry_run:
         OutputSet.require_possible(arguments.output, made_of=MADE_OF, names=names)
-        kinds = kinds_run(arguments, MASHUP_KINDS[:3])
+        kinds = kinds_run(arguments, RENDERING_KINDS)
         return say_what_would_be_made_of_plans(kit, list(plans.values()), kinds, arguments, read.failures)
     output = OutputSet(arguments.output, made_of=MADE_OF, names=names)
     rendered: list[dict[str, Any]] = []

@@ -7,7 +7,7 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mashkit.cli.actions import MASHUP_KINDS, Commands, add_collection, add_command, add_components, add_dry_run
+from mashkit.cli.actions import SCORING_KINDS, Commands, add_collection, add_command, add_components, add_dry_run
 from mashkit.cli.console import give, print_table, say, status_of
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def add_parser(commands: Commands) -> None:
     """Add `score` to the command line."""
     score = add_command(commands, "score", "Score mashup plans.", run)
-    add_components(score, *MASHUP_KINDS[:4], "executor")
+    add_components(score, *SCORING_KINDS, "executor")
     score.add_argument(
         "plans", nargs="+", type=Path, metavar="PLAN", help="plans that `generate` wrote, or a plan.json of `mash`"
     )
@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     read = read_plans(arguments.plans)
     plans = read.plans
     needed = kinds_for_songs(arguments)
-    kinds = kinds_run(arguments, MASHUP_KINDS[:4])
+    kinds = kinds_run(arguments, SCORING_KINDS)
     kit = require(seeded_kit(arguments, "scorer"), arguments, *kinds, *needed)
     keys = Keys(["scores", "failures", "notes", "components", "environment"], ["provenance"])
     require_output(arguments.output, keys, *arguments.plans, dry_run=arguments.dry_run)

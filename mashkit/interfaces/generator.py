@@ -204,10 +204,10 @@ class Generator(Component):
         with contextlib.closing(plans):
             for drawn in plans:
                 plan = self.as_asked(drawn, clips, condition, vocal)
-                heard = hash_of_sound(plan)
-                if heard in seen:
+                sound = hash_of_sound(plan)
+                if sound in seen:
                     raise ContractViolation(f"generator {self.info.name!r}: it returned plan {plan.id} twice")
-                seen.add(heard)
+                seen.add(sound)
                 yield plan
                 if len(seen) == count:
                     return

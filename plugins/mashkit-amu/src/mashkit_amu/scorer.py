@@ -43,7 +43,7 @@ _WEIGHT = attrs.validators.and_(attrs.validators.ge(0.0), attrs.validators.lt(ma
 
 @attrs.define(kw_only=True, eq=False)
 class _AutoMashUpper(Scorer):
-    """Base of both scorers: it compares features of the clips' own stems on the vocal's beats, in pairs.
+    """Base of the scorers: compares features of the clips' own stems on the vocal's beats, in pairs.
 
     Nothing is rendered. AutoMashUpper compares songs by the beat before it stretches them, and so does mashkit. Each
     layer maps the vocal's beats from mashup time to the time of its own clip. There features are averaged between the
@@ -64,7 +64,20 @@ class _AutoMashUpper(Scorer):
         percussion_harmony: bool,
         centred: bool = False,
     ) -> Score:
-        """Return the weighted sum of the parts in ``weights``; each part is the mean over the pairs."""
+        """Return the weighted sum of the parts; each part is the mean over the pairs.
+
+        Parameters
+        ----------
+        mashup : Mashup
+        weights : mapping of str to float
+            Weights of "harmony" and "balance", and of "rhythm" if it counts.
+        rotation : {"planned", "best"}
+            Which harmony counts: that of the shift in the plan, or the best over all shifts.
+        percussion_harmony : bool
+            Whether pairs with a percussion stem count in harmony.
+        centred : bool
+            Whether each beat's mean over pitch classes is taken from its chroma, so that harmony is a correlation.
+        """
         if len(mashup.roles) < 2:
             raise PlanError(
                 f"plan {mashup.plan.id} has one layer: {self.info.name!r} compares pairs", "give two stems or three"

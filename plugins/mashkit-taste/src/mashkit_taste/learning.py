@@ -118,14 +118,16 @@ def learn(
         "environment": environment(),
     }
     weighed = [name for name, one in zip(kept, choice.used.tolist(), strict=True) if one]
-    heard = [one for one in chosen if any(name == one.name or name.startswith(f"{one.name}.") for name in weighed)]
+    used_scorers = [
+        one for one in chosen if any(name == one.name or name.startswith(f"{one.name}.") for name in weighed)
+    ]
     return Taste(
-        scorers=heard,
+        scorers=used_scorers,
         names=weighed,
         scale=Scale(scale.log_odds[choice.used], scale.mean[choice.used], scale.spread[choice.used]),
         weights=choice.fit(differences, strengths)[choice.used],
         record=record,
-        weights_of={one.name: described[one.name]["weights"] for one in heard},
+        weights_of={one.name: described[one.name]["weights"] for one in used_scorers},
     )
 
 
