@@ -38,7 +38,14 @@ from mashkit_mashnet_train.recipes.database import from_database
 from mashkit_mashnet_train.recipes.processes import in_processes
 from mashkit_mashnet_train.recipes.processing import Processing
 from mashkit_mashnet_train.recipes.production import DRY, Production, breaths, produced
-from mashkit_mashnet_train.recipes.rendered import bundled_soundfont, check, grouped, render, require_inputs
+from mashkit_mashnet_train.recipes.rendered import (
+    RenderedOptions,
+    bundled_soundfont,
+    check,
+    grouped,
+    render,
+    require_inputs,
+)
 from mashkit_mashnet_train.recipes.scores import Excerpt, Note, groove, pop909
 from mashkit_mashnet_train.recipes.singers import SINGERS, Singer, Take, pitch_curve, take, third_above, voice
 from mashkit_mashnet_train.recipes.singing import DIVISIONS, MEASURE, measures, sing
@@ -52,6 +59,7 @@ pretty_midi = pytest.importorskip(
 TEMPO = 96.0
 BEAT = 60 / TEMPO
 BARS = 24
+SHORT = RenderedOptions(windows=1, seconds=12.0, seed=5, sung=0.0)
 MELODY = (64, 67, 69, 67, 64, 62, 60, 62)
 
 
@@ -415,7 +423,7 @@ def test_drums_are_on_the_beats(excerpt: Excerpt, drums: Path, soundfont: Path) 
 
 
 def test_a_store_is_rendered_and_gone_on_with(songs: Path, drums: Path, soundfont: Path, tmp_path: Path) -> None:
-    whole = render(tmp_path / "a", songs, drums, [soundfont], windows=1, seconds=12.0, seed=5, sung=0.0)
+    whole = render(tmp_path / "a", songs, drums, [soundfont], SHORT)
     assert [record.id for record in whole.records] == ["pop909-001-0", "pop909-002-0", "pop909-007-0"]
     assert whole.source["recipe"] == "rendered-3"  # the first recipes are "rendered" and "rendered-2"
     for record in whole.records:
@@ -432,10 +440,17 @@ def test_a_store_is_rendered_and_gone_on_with(songs: Path, drums: Path, soundfon
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        render(tmp_path / "b", songs, drums, [soundfont], windows=1, seconds=12.0, seed=5, sung=0.0, progress=stop)
-    resumed = render(tmp_path / "b", songs, drums, [soundfont], windows=1, seconds=12.0, seed=5, sung=0.0)
+        render(
+            tmp_path / "b",
+            songs,
+            drums,
+            [soundfont],
+            SHORT,
+            progress=stop,
+        )
+    resumed = render(tmp_path / "b", songs, drums, [soundfont], SHORT)
     assert resumed.fingerprint == whole.fingerprint == open_store(tmp_path / "b").fingerprint
-    other = render(tmp_path / "c", songs, drums, [soundfont], windows=1, seconds=12.0, seed=6, sung=0.0)
+    other = render(tmp_path / "c", songs, drums, [soundfont], attrs.evolve(SHORT, seed=6))
     assert other.fingerprint != whole.fingerprint
 
 
@@ -523,9 +538,8 @@ def test_a_store_of_separated_stems(tmp_path_factory: pytest.TempPathFactory, dr
     midis = archive(
         folder / "pop909.tar.xz", {name: data for number in [*training, *held] for name, data in song(number).items()}
     )
-    options: dict[str, Any] = {"windows": 1, "seconds": 12.0, "seed": 5, "sung": 0.0}
-    processing = Processing(separator=Registry().create("separator", "librosa"))
-    store = render(folder / "a", midis, drums, [soundfont], processing=processing, **options)
+    options = attrs.evolve(SHORT, processing=Processing(separator=Registry().create("separator", "librosa")))
+    store = render(folder / "a", midis, drums, [soundfont], options)
     names = [f"pop909/{number}" for number in training]
     assert [record.song for record in store.records] == names  # the others are too few for a mix
     assert store.source["recipe"] == "rendered-3-processed"
@@ -539,22 +553,22 @@ def test_a_store_of_separated_stems(tmp_path_factory: pytest.TempPathFactory, dr
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        render(folder / "b", midis, drums, [soundfont], processing=processing, progress=stop, **options)
+        render(folder / "b", midis, drums, [soundfont], options, progress=stop)
     next((folder / "b" / "parts").glob("*.npz")).unlink()  # killed amid a group
-    resumed = render(folder / "b", midis, drums, [soundfont], processing=processing, **options)
+    resumed = render(folder / "b", midis, drums, [soundfont], options)
     assert resumed.fingerprint == store.fingerprint
     # A fold would put songs whose residue is in each other's stems into several parts.
     assert set(parts_of([store]).values()) == {"training"}
     with pytest.raises(UsageError, match=r"stems of .* were separated from mixes with .*give no --fold"):
         parts_of([store], Fold(1, 3))
     with pytest.raises(UsageError, match="fewer than 3 songs of one part"):
-        render(folder / "c", midis, drums, [soundfont], processing=processing, songs=2, **options)
+        render(folder / "c", midis, drums, [soundfont], attrs.evolve(options, songs=2))
 
 
 def test_a_dry_run_counts_what_is_rendered(
     songs: Path, drums: Path, soundfont: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    store = render(tmp_path / "a", songs, drums, [soundfont], windows=1, seconds=12.0, seed=5, sung=0.0)
+    store = render(tmp_path / "a", songs, drums, [soundfont], SHORT)
     command = ["features", "rendered", "--midi", songs, "--drums", drums, "--soundfont", soundfont, "--windows", 1]
     command += ["--seconds", 12, "--seed", 5, "--sung", 0, "-o", tmp_path / "dry", "--dry-run", "--json"]
     capsys.readouterr()
@@ -586,10 +600,8 @@ def test_two_soundfonts_of_one_name_and_their_order_are_told_apart(
     other.write_bytes(soundfont.read_bytes() + b"0")
 
     def source(*soundfonts: Path) -> dict[str, Any]:
-        return check(
-            tmp_path / "store", songs, drums, soundfonts, windows=1, songs=None, seconds=12.0, seed=5, sung=0.0,
-            production=DRY, sound=None,
-        )[1]  # fmt: skip
+        options = attrs.evolve(SHORT, production=DRY)
+        return check(tmp_path / "store", songs, drums, soundfonts, options)[1]
 
     both = source(soundfont, other)
     assert [one["name"] for one in both["files"]] == [songs.name, drums.name, soundfont.name, soundfont.name]
@@ -602,8 +614,8 @@ def test_no_soundfont_is_refused(songs: Path, drums: Path, tmp_path: Path) -> No
 
 
 def test_rendered_songs_are_written_as_sound_too(songs: Path, drums: Path, soundfont: Path, tmp_path: Path) -> None:
-    options: dict[str, Any] = {"windows": 1, "seconds": 12.0, "seed": 5, "sung": 0.0}
-    store = render(tmp_path / "a", songs, drums, [soundfont], songs=1, sound=tmp_path / "mixes", **options)
+    options = attrs.evolve(SHORT, songs=1, sound=tmp_path / "mixes")
+    store = render(tmp_path / "a", songs, drums, [soundfont], options)
     (record,) = store.records
     mix = load(tmp_path / "mixes" / f"{record.id}.flac")
     assert mix.duration == pytest.approx(record.duration, abs=1e-3)

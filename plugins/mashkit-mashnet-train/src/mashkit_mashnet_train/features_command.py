@@ -129,26 +129,24 @@ def _database(arguments: argparse.Namespace, registry: Registry, progress: Calla
 def _rendered(arguments: argparse.Namespace, registry: Registry, progress: Callable[[str, int, int], None]) -> int:
     from mashkit_mashnet_train.recipes.processing import Processing
     from mashkit_mashnet_train.recipes.production import DRY, Production
-    from mashkit_mashnet_train.recipes.rendered import bundled_soundfont, check, render
+    from mashkit_mashnet_train.recipes.rendered import RenderedOptions, bundled_soundfont, check, render
 
-    given = (
-        arguments.output, arguments.midi, arguments.drums, arguments.soundfont or [bundled_soundfont()],
-    )  # fmt: skip
-    options: dict[str, Any] = {
-        "windows": arguments.windows,
-        "songs": arguments.songs,
-        "seconds": arguments.seconds,
-        "sound": arguments.sound,
-        "seed": arguments.seed,
-        "sung": arguments.sung,
-        "production": DRY if arguments.dry else Production(),
-        "processing": Processing(**_components(arguments, registry, "separator", "stretcher")),
-    }
+    inputs = arguments.output, arguments.midi, arguments.drums, arguments.soundfont or [bundled_soundfont()]
+    options = RenderedOptions(
+        windows=arguments.windows,
+        songs=arguments.songs,
+        seconds=arguments.seconds,
+        seed=arguments.seed,
+        sung=arguments.sung,
+        production=DRY if arguments.dry else Production(),
+        processing=Processing(**_components(arguments, registry, "separator", "stretcher")),
+        sound=arguments.sound,
+    )
     if arguments.dry_run:
-        excerpts, _ = check(*given, **options)
+        excerpts, _ = check(*inputs, options)
         found = _clips((one.song, 4 * one.bars * 60 / one.tempo) for one in excerpts)
         return _say_what_would_be_made(found, arguments)
-    store = render(*given, **options, jobs=arguments.jobs, progress=lambda done, total: progress("clip", done, total))
+    store = render(*inputs, options, jobs=arguments.jobs, progress=lambda done, total: progress("clip", done, total))
     return _say_what_was_made(store, _clips((one.song, one.duration) for one in store.records), [], arguments)
 
 

@@ -45,20 +45,48 @@ LICENCES = {
 }
 
 
+@attrs.frozen(kw_only=True)
+class RenderedOptions:
+    """What clips the recipe makes.
+
+    Parameters
+    ----------
+    windows : int
+        Largest number of clips of a song.
+    songs : int, optional
+        Only the first so many songs; by default all.
+    seconds : float
+        Approximate length of a clip.
+    seed : int
+        Seed of all draws: the same seed makes the same clips, in any order, with any number of jobs.
+    sung : float
+        Share of melodies that are sung, 0 to 1; more than 0 needs pysinsy and pyworld.
+    production : Production
+        How often stems have effects.
+    processing : Processing
+        Separator and stretcher that the stems go through; by default none.
+    sound : Path, optional
+        Folder for the mix of each clip as a .flac file, for recipe "pipeline"; by default no sound is written. Take one
+        window of each song, because each file is a song of its own there.
+    """
+
+    windows: int = 3
+    songs: int | None = None
+    seconds: float = SECONDS
+    seed: int = 0
+    sung: float = SUNG
+    production: Production = attrs.field(factory=Production)
+    processing: Processing = attrs.field(factory=Processing)
+    sound: Path | None = None
+
+
 def render(
     folder: Path,
     midi: Path,
     drums: Path,
     soundfonts: Sequence[Path],
+    options: RenderedOptions | None = None,
     *,
-    windows: int = 3,
-    songs: int | None = None,
-    seconds: float = SECONDS,
-    seed: int = 0,
-    sung: float = SUNG,
-    production: Production | None = None,
-    processing: Processing | None = None,
-    sound: Path | None = None,
     jobs: int = 1,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Store:
@@ -72,23 +100,7 @@ def render(
         POP909 and the Groove MIDI Dataset, as tar files.
     soundfonts : sequence of Path
         Soundfonts as .sf2 files; at least one.
-    windows : int
-        Largest number of clips of a song.
-    songs : int, optional
-        Only the first so many songs; by default all.
-    seconds : float
-        Approximate length of a clip.
-    seed : int
-        Seed of all draws: the same seed makes the same clips, in any order, with any number of jobs.
-    sung : float
-        Share of melodies that are sung, 0 to 1; more than 0 needs pysinsy and pyworld.
-    production : Production, optional
-        How often stems have effects; by default as :class:`Production` has it.
-    processing : Processing, optional
-        Separator and stretcher that the stems go through; by default none.
-    sound : Path, optional
-        Folder for the mix of each clip as a .flac file, for recipe "pipeline"; by default no sound is written. Take one
-        window of each song, because each file is a song of its own there.
+    options : RenderedOptions, optional
     jobs : int
         Number of processes.
     progress : callable
@@ -101,19 +113,16 @@ def render(
     UsageError
         If an input cannot be read, or if what renders or sings is not installed.
     """
-    production, processing = production or Production(), processing or Processing()
-    excerpts, source = check(
-        folder, midi, drums, soundfonts, windows=windows, songs=songs, seconds=seconds, seed=seed, sung=sung,
-        production=production, processing=processing, sound=sound,
-    )  # fmt: skip
-    if sound is not None:
-        require_writable_folder(sound)
+    options = options or RenderedOptions()
+    excerpts, source = check(folder, midi, drums, soundfonts, options)
+    if options.sound is not None:
+        require_writable_folder(options.sound)
     writer = StoreWriter(folder, source)
-    groups = grouped(excerpts, processing)
+    groups = grouped(excerpts, options.processing)
     missing = [group for group in groups if not all(writer.has(clip_id(excerpt)) for excerpt in group)]
     drummings = groove(drums)
     done = len(excerpts) - sum(map(len, missing))
-    work = functools.partial(_make, writer, drummings, tuple(soundfonts), seed, sung, production, processing, sound)
+    work = functools.partial(_make, writer, drummings, tuple(soundfonts), options)
     for group in in_processes(work, missing, jobs):
         for _ in group:  # one by one, because the time that is left is told from the number of calls
             done += 1
@@ -143,10 +152,8 @@ def grouped(excerpts: Iterable[Excerpt], processing: Processing) -> list[tuple[E
 
 
 def check(
-    folder: Path, midi: Path, drums: Path, soundfonts: Sequence[Path], *, windows: int, songs: int | None,
-    seconds: float, seed: int, sung: float, production: Production, sound: Path | None,
-    processing: Processing | None = None,
-) -> tuple[list[Excerpt], dict[str, Any]]:  # fmt: skip
+    folder: Path, midi: Path, drums: Path, soundfonts: Sequence[Path], options: RenderedOptions
+) -> tuple[list[Excerpt], dict[str, Any]]:
     """Return the excerpts that :func:`render` would render, and the source of the store. Nothing is written.
 
     Raises
@@ -158,28 +165,28 @@ def check(
     OutputError
         If ``folder`` or ``sound`` cannot be written to.
     """
-    processing = processing or Processing()
-    require_inputs(midi, drums, soundfonts, sung=sung, seconds=seconds)
+    processed = options.processing.to_dict()
+    require_inputs(midi, drums, soundfonts, sung=options.sung, seconds=options.seconds)
     source: dict[str, Any] = {
-        "recipe": f"{RECIPE}-processed" if processing.to_dict() else RECIPE,
-        "windows": windows, "seconds": seconds, "seed": seed, "sung": sung, "licences": LICENCES,
-        "production": attrs.asdict(production), **processing.to_dict(),
+        "recipe": f"{RECIPE}-processed" if processed else RECIPE,
+        "windows": options.windows, "seconds": options.seconds, "seed": options.seed, "sung": options.sung,
+        "licences": LICENCES, "production": attrs.asdict(options.production), **processed,
         # A list, because the order of soundfonts counts, and two may have one name.
         "files": [{"name": path.name, "sha256": _sha256(path)} for path in (midi, drums, *soundfonts)],
     }  # fmt: skip
-    if songs is not None:
-        source["songs"] = songs
-    if sound is not None:
+    if options.songs is not None:
+        source["songs"] = options.songs
+    if options.sound is not None:
         source["sound"] = True  # clips that were made without sound are not gone on with
-        require_possible_folder(sound)
+        require_possible_folder(options.sound)
     StoreWriter.require_possible(folder, source, whole=True)
-    excerpts = list(pop909(midi, windows, seconds, seed, songs))
+    excerpts = list(pop909(midi, options.windows, options.seconds, options.seed, options.songs))
     if not excerpts:
         raise UsageError(
-            f"{midi} has no song in 4/4 whose melody sounds for {seconds:g} seconds at a steady tempo",
+            f"{midi} has no song in 4/4 whose melody sounds for {options.seconds:g} seconds at a steady tempo",
             "give fewer --seconds",
         )
-    excerpts = [excerpt for group in grouped(excerpts, processing) for excerpt in group]
+    excerpts = [excerpt for group in grouped(excerpts, options.processing) for excerpt in group]
     if not excerpts:
         raise UsageError(
             f"{midi} has fewer than {MIXED} songs of one part, whose stems are mixed for the separator",
@@ -258,19 +265,26 @@ def clip_id(excerpt: Excerpt) -> str:
 
 
 def _make(
-    writer: StoreWriter, drummings: Sequence[Drumming], soundfonts: Sequence[Path], seed: int, sung: float,
-    production: Production, processing: Processing, sound: Path | None, group: Sequence[Excerpt],
-) -> None:  # fmt: skip
+    writer: StoreWriter,
+    drummings: Sequence[Drumming],
+    soundfonts: Sequence[Path],
+    options: RenderedOptions,
+    group: Sequence[Excerpt],
+) -> None:
     """Render, process and write excerpts that are made together."""
-    seeds = [seed_of(seed, clip_id(excerpt)) for excerpt in group]
+    seeds = [seed_of(options.seed, clip_id(excerpt)) for excerpt in group]
     arranged = [
-        arrange(excerpt, drummings, soundfonts, own, sung=sung, production=production)
+        arrange(excerpt, drummings, soundfonts, own, sung=options.sung, production=options.production)
         for excerpt, own in zip(group, seeds, strict=True)
     ]
-    processed = processing.of([one.stems for one in arranged], SAMPLE_RATE, np.random.default_rng([seeds[0], 1]))
+    processed = options.processing.of(
+        [one.stems for one in arranged], SAMPLE_RATE, np.random.default_rng([seeds[0], 1])
+    )
     for excerpt, made, stems in zip(group, arranged, processed, strict=True):
-        if sound is not None:
-            save(sound / f"{clip_id(excerpt)}.flac", mixed([_audio(samples) for samples in made.stems.values()]))
+        if options.sound is not None:
+            save(
+                options.sound / f"{clip_id(excerpt)}.flac", mixed([_audio(samples) for samples in made.stems.values()])
+            )
         beats = np.arange(4 * excerpt.bars) * 60 / made.tempo
         key = None if excerpt.key is None else excerpt.key.transposed(made.transposed)
         facts = {"voice": made.voice, "drums": made.drums, "production": made.production}
