@@ -30,8 +30,8 @@ LAGS = 6
 """Largest lag at which onsets are compared, to either side, in parts of a beat: half a beat."""
 PAIRS = ((0, 1), (0, 2), (1, 2))
 """Pairs of roles that are compared: vocal and harmonic, vocal and percussion, harmonic and percussion."""
-
-
+_LITTLE = 0.1
+"""Added to a mean before division, so that silence gives small differences (ours)."""
 MOST_MEMBERS = 64
 """A file that claims more is refused before they are made, because each takes time and memory."""
 
@@ -163,12 +163,12 @@ class IntervalNet(Network):
         moment = _rotations(vocal, harmonic)
         # The mean over rotations depends on loudness only; the differences from the mean show which rotation fits.
         mean = moment.mean(dim=2, keepdim=True)
-        relative = ((moment - mean) / (mean + 0.1)).flatten(1, 2) * together
+        relative = ((moment - mean) / (mean + _LITTLE)).flatten(1, 2) * together
         bar = functional.avg_pool1d(relative, 2 * BAR + 1, 1, BAR, count_include_pad=False)
         x = self.harmony(torch.cat([relative, bar], dim=1))
         whole = _rotations(_mean(vocal, sung[:, None]), _mean(harmonic, played[:, None]))[..., 0]
         level = whole.mean(dim=2, keepdim=True)
-        key = self.key(((whole - level) / (level + 0.1)).flatten(1))
+        key = self.key(((whole - level) / (level + _LITTLE)).flatten(1))
         return (*_pooled(x, together), key)
 
     def _sounding(self, level: Tensor) -> Tensor:
@@ -200,7 +200,7 @@ def _lagged(one: Tensor, other: Tensor) -> Tensor:
     means = [_bars(one * padded[..., lag : lag + parts]) for lag in range(2 * LAGS + 1)]
     x = torch.stack(means, dim=2)
     level = x.mean(dim=2, keepdim=True)
-    return ((x - level) / (level + 0.1)).flatten(1, 2)
+    return ((x - level) / (level + _LITTLE)).flatten(1, 2)
 
 
 def _bars(x: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 A song is a file of int16, shape (4 stems, 2, frames) at 44.1 kHz, in the order of :data:`STEMS`. Stems are dry and have
 equal loudness, because :mod:`mashkit_stemnet.mixing` draws balance, room and other effects for every example.
+
+All ranges, shares and probabilities are ours: usual values of pop and electronic music.
 """
 
 from __future__ import annotations

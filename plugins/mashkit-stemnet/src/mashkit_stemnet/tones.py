@@ -1,5 +1,7 @@
 """Synthesizer tones as in electronic music, which soundfonts have few of.
 
+All ranges, shares and probabilities are ours: usual values of pop and electronic music.
+
 Conventions: a tone is float32 of shape (2, frames) at :data:`SAMPLE_RATE`; it is held for its whole length.
 """
 
