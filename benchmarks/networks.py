@@ -3,7 +3,7 @@
 Around each vocal: the original, three unmatched, 48 matched mashups of other songs, and twins of the original with one
 thing wrong. All transposed and stretched alike (protocol "controlled"), so that nothing but the match tells them apart.
 Everything is transposed, stretched and moved as features: there is no stretcher in it. On real songs, rendered mashups
-and against rules that hear sound, `mashkit bench run amu_vs_premixnet` says what these networks are worth.
+and against rules that read sound, `mashkit bench run amu_vs_premixnet` says what these networks are worth.
 
     python benchmarks/networks.py --data STORE [--write NAME] CHECKPOINT…
 
@@ -211,7 +211,7 @@ def require_front_end(store: Store, checkpoint: Checkpoint) -> None:
 
 
 def judge_of(checkpoint: Checkpoint, clips: Clips, lookup: Lookup) -> Judge:
-    """Return what gives log odds of examples, each heard alone and whole."""
+    """Return what gives log odds of examples, each judged on its own and at its full length."""
     network = checkpoint.network("cpu")
 
     def intervals(example: Example) -> dict[str, torch.Tensor]:

@@ -75,7 +75,7 @@ MUSIC = ("auc", "semitone", "late_50")
 
 
 def odds_of(checkpoint: Checkpoint, store: ExampleStore, indices: Iterable[int]) -> npt.NDArray[np.float64]:
-    """Return the calibrated log odds of each example, heard alone and whole, shape (examples,)."""
+    """Return the calibrated log odds of each example, judged on its own and at its full length, shape (examples,)."""
     network, name = checkpoint.network("cpu"), store.name_of(checkpoint.front_end)
     mixed = checkpoint.architecture == "postmixnet"
     found = []

@@ -6,7 +6,7 @@ import pytest
 from mashkit_mashnet.intervals import ONSET_PARTS, PITCH_PARTS
 from mashkit_mashnet_train import interval_data
 from mashkit_mashnet_train.examples import Example
-from mashkit_mashnet_train.interval_data import HEARD, IntervalData
+from mashkit_mashnet_train.interval_data import LENGTHS, IntervalData
 from mashkit_mashnet_train.store import Store
 
 BEATS = 16
@@ -75,5 +75,5 @@ def test_training_examples_are_disturbed_alike_and_others_not(store: Store) -> N
     for batch in data.validation():
         beats, rest = divmod(batch.inputs["onsets"].shape[-1], ONSET_PARTS)
         assert rest == 0
-        assert HEARD[0] < beats <= HEARD[1]  # as long as the shortest excerpt of the batch
+        assert LENGTHS[0] < beats <= LENGTHS[1]  # as long as the shortest excerpt of the batch
         assert not (batch.inputs["onsets"].unflatten(-1, (-1, ONSET_PARTS)).sum(dim=(1, 3)) == 0).any()

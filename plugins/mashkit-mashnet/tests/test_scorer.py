@@ -28,8 +28,14 @@ from mashkit_mashnet import SHIPPED, WEIGHTS, spectra
 from mashkit_mashnet.checkpoint import VARIANTS, Calibration, Checkpoint, architecture, load, save
 from mashkit_mashnet.frontend import FrontEnd
 from mashkit_mashnet.networks import MixNet, MixPreset
-from mashkit_mashnet.scorer import SHIPPED as FOLDER
-from mashkit_mashnet.scorer import LayerScorer, MixScorer, PostMixNetScorer, PreMixNetLsroScorer, PreMixNetScorer
+from mashkit_mashnet.scorer import (
+    WEIGHTS_FOLDER,
+    LayerScorer,
+    MixScorer,
+    PostMixNetScorer,
+    PreMixNetLsroScorer,
+    PreMixNetScorer,
+)
 from mashkit_mashnet.spectra import Stage
 from mashkit_mashnet.stem_features import ROLES
 
@@ -91,7 +97,7 @@ def test_what_ships_is_what_its_table_says() -> None:
         path = require(weights)
         assert path.stat().st_size <= 8_000_000
         assert load(path).variant == path.stem
-    assert {path.stem for path in FOLDER.glob("*")} == set(SHIPPED)
+    assert {path.stem for path in WEIGHTS_FOLDER.glob("*")} == set(SHIPPED)
 
 
 @pytest.mark.parametrize("variant", ["premixnet", "premixnet-lsro", "postmixnet", "postmixnet-lsro"])
@@ -337,7 +343,7 @@ def test_bars_that_nobody_counted(source: SyntheticSource, checkpoint: Any, kind
 
 
 def test_without_weights_it_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mashkit_mashnet.scorer.SHIPPED", tmp_path)
+    monkeypatch.setattr("mashkit_mashnet.scorer.WEIGHTS_FOLDER", tmp_path)
     with pytest.raises(ComponentUnavailable, match="no weights of 'premixnet-lsro' come with") as caught:
         PreMixNetLsroScorer()
     assert caught.value.fix
@@ -354,7 +360,7 @@ def test_a_checkpoint_says_which_recordings_it_was_trained_on(tmp_path: Path, ch
 
 
 def test_what_ships_is_the_default(tmp_path: Path, checkpoint: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mashkit_mashnet.scorer.SHIPPED", tmp_path)
+    monkeypatch.setattr("mashkit_mashnet.scorer.WEIGHTS_FOLDER", tmp_path)
     (tmp_path / "premixnet-lsro.safetensors").write_bytes(checkpoint("premixnet-lsro").read_bytes())
     assert PreMixNetLsroScorer().weights() == {"premixnet-lsro.safetensors": sha256_of(checkpoint("premixnet-lsro"))}
 

@@ -65,7 +65,7 @@ class Member:
     layer : Layer
         All its stems: moved to the key and the beats of its family.
     times : array of float64, shape (frames,)
-        Mashup times that are heard, the same for all songs of one tempo.
+        Mashup times at which its spectra are read, the same for all songs of one tempo.
     """
 
     layer: Layer
@@ -137,14 +137,14 @@ def _families(clips: Clips, random: Random, frames: int, rate: float) -> list[Me
     )
     if not fits or table.bars[first] != table.bars[second]:
         return None
-    heard = []
+    read = []
     for tempo in tempi:
         start = float(random.uniform(0, BAR * 60 / tempo))
-        heard.append(start + np.arange(frames) / rate)
+        read.append(start + np.arange(frames) / rate)
     made: list[Member] = []
     songs: set[int] = set()
     for key in keys:
-        for tempo, times in zip(tempi, heard, strict=True):
+        for tempo, times in zip(tempi, read, strict=True):
             own = _family(clips, pool, random, key, tempo, times, songs, int(table.bars[first]))
             if len(own) < MEMBERS:
                 return None

@@ -28,7 +28,7 @@ from mashkit_mashnet_train.stored_intervals import VARIANTS, StoredIntervals
 
 BEATS = (24, 64)
 """Range of an excerpt's length in beats; a short clip gives a shorter excerpt."""
-HEARD = (10, 32)
+LENGTHS = (10, 32)
 """Range of an example's length in beats of its grid, uniform in the logarithm; all examples of a batch are alike."""
 OCTAVES = (0.45, 0.2, 0.35)
 """Probabilities of a grid at the song's tempo, at twice the tempo, and at half of it (for long excerpts only), because
@@ -102,11 +102,11 @@ class IntervalData(GroupBatches):
         return (*DRAWN, *unmatched, *twins)
 
     def _training_batch(self, examples: Sequence[Example], random: Random) -> Batch:
-        beats = round(float(np.exp(random.uniform(*np.log(HEARD)))))
+        beats = round(float(np.exp(random.uniform(*np.log(LENGTHS)))))
         return self._lookup.batch(self.training, examples, random, beats=beats, training=True)
 
     def _validation_batch(self, examples: Sequence[Example], random: Random) -> Batch:
-        return self._lookup.batch(self.held, examples, random, beats=HEARD[1], training=False)
+        return self._lookup.batch(self.held, examples, random, beats=LENGTHS[1], training=False)
 
 
 class Lookup:

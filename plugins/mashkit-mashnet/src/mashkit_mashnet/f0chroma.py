@@ -14,7 +14,7 @@ from mashkit.mashup import Mashup
 from mashkit.rendering.cache import Recent
 from mashkit.types import Role, Score
 from mashkit_mashnet import F0CHROMA
-from mashkit_mashnet.intervals import StemIntervals, heard
+from mashkit_mashnet.intervals import StemIntervals, measured_layer
 from mashkit_mashnet.pitches import PITCH_CLASSES, Floats
 
 _CACHED_STEMS = 512  # about 150 MB for the pitch classes of stems of 40 s
@@ -43,7 +43,7 @@ class F0ChromaScorer(Scorer):
 
     def _judge(self, mashup: Mashup) -> Score:
         grid = mashup.grid()
-        vocal, harmonic = (heard(mashup, role, self._stems, grid)[0] for role in (Role.VOCAL, Role.HARMONIC))
+        vocal, harmonic = (measured_layer(mashup, role, self._stems, grid)[0] for role in (Role.VOCAL, Role.HARMONIC))
         value = harmony(vocal[0], harmonic.sum(axis=0))
         return Score(value=value, scale="ordinal", parts={"harmony": value})
 

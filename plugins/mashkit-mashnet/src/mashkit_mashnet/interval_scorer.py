@@ -19,7 +19,7 @@ from mashkit_mashnet.intervals import (
     ONSET_PARTS,
     PITCH_PARTS,
     StemIntervals,
-    heard,
+    measured_layer,
     positions,
 )
 from mashkit_mashnet.pitches import PITCH_CHANNELS, PITCH_CLASSES, Floats
@@ -67,4 +67,4 @@ class IntervalNetScorer(NetworkScorer):
                 np.zeros((PITCH_CHANNELS[role], PITCH_CLASSES, PITCH_PARTS * beats), np.float32),
                 np.zeros((ONSET_CHANNELS, ONSET_PARTS * beats), np.float32),
             )
-        return heard(mashup, role, self._stems, grid)
+        return measured_layer(mashup, role, self._stems, grid)

@@ -79,7 +79,7 @@ class StemIntervals:
         return levelled(pitches, self.onsets.means(onset_moments).T)
 
 
-def heard(mashup: Mashup, role: Role, stems: Recent[StemIntervals], grid: Times) -> tuple[Floats, Floats]:
+def measured_layer(mashup: Mashup, role: Role, stems: Recent[StemIntervals], grid: Times) -> tuple[Floats, Floats]:
     """Return (pitches, onsets) of a mashup's layer on a grid; the stem is measured if it is not in ``stems``."""
     layer = mashup.plan.layer(role)
     tuning = mashup.tuning(role)

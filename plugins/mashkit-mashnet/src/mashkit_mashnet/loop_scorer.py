@@ -29,8 +29,8 @@ _CACHED_BYTES = 1 << 27  # spectra of 400 layers of 30 s of preset compact
 class LoopScorer(NetworkScorer):
     """Scores layers before they are mixed, two by two, on the vocal's bars; gains, fades and ducking do not count.
 
-    The parts are the scores of the pairs; the value is the probability for the mean of their log odds. A bar that the
-    mashup does not have whole is not heard. A layer's spectrum is cached, for other mashups with this layer.
+    The parts are the scores of the pairs; the value is the probability for the mean of their log odds. An incomplete
+    bar at an end of the mashup is not used. A layer's spectrum is cached, for other mashups with this layer.
     """
 
     _spectra: Recent[Bands] = attrs.field(

@@ -13,7 +13,7 @@ Chen, Smith, Yang: "Neural Loop Combiner: Neural Network Models for Assessing th
 Ours, because a mashup is three layers of many bars, and because stores hold spectra, not sound:
 
 - a mashup's score is the mean over its pairs of layers and over its bars, of log odds or of distances;
-- a bar is that of the vocal, and its frames are the nearest ones of a spectrum, so no stretcher is heard;
+- a bar is that of the vocal, and its frames are the nearest ones of a spectrum, so no stretcher changes the input;
 - spectra are those of :mod:`mashkit_mashnet.frontend`, log-frequency and in dB, as the plugin's other networks have
   them; theirs are mel spectra, of linear power, each frame divided by its maximum;
 - the mix of two layers is the mean of their powers, each relative to its own level, so gains do not count;
@@ -116,7 +116,7 @@ class LoopNet(Network):
         spectra : Tensor of float32, shape (examples, layers, bands, bars · bar_frames)
             Spectra of two layers or more, in any order.
         lengths : Tensor of int64, shape (examples,)
-            Real frames of each example, a bar or more; what is left of a bar is not heard.
+            Real frames of each example, a bar or more; an incomplete last bar is not used.
 
         Raises
         ------

@@ -70,7 +70,7 @@ class Preset:
 
     @property
     def bar_frames(self) -> int | None:
-        """Frames of one bar, for networks that hear bars of one length; None for those that hear seconds."""
+        """Frames of one bar if the input is divided into bars of equal length; None if it is not."""
         return None
 
     def to_dict(self) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import ClassVar, cast
 
 import attrs
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -29,7 +31,7 @@ from mashkit_mashnet.networks import MixNet, Network
 from mashkit_mashnet.spectra import Stage, require_two_bars, too_short
 from mashkit_mashnet.stem_features import ROLES
 
-SHIPPED = Path(__file__).parent / "weights"
+WEIGHTS_FOLDER = Path(__file__).parent / "weights"
 """Folder of the checkpoints in this package; each file has the name of its scorer."""
 
 _CACHED_BYTES = 1 << 28  # room for 8,000 layers of 30 s of preset compact, or 800 of preset paper
@@ -37,7 +39,7 @@ _CACHED_BYTES = 1 << 28  # room for 8,000 layers of 30 s of preset compact, or 8
 
 def shipped(scorer: str) -> Path:
     """Return where the checkpoint of a scorer is in this package, if it ships."""
-    return SHIPPED / f"{scorer}.safetensors"
+    return WEIGHTS_FOLDER / f"{scorer}.safetensors"
 
 
 @attrs.frozen(eq=False)
@@ -137,7 +139,7 @@ class NetworkScorer(OnDevice, Scorer):
     def _judge(self, mashup: Mashup, judge: Judge) -> Score:
         """Score one mashup that is long enough."""
 
-    def _tensor(self, spectrum: object) -> Tensor:
+    def _tensor(self, spectrum: npt.NDArray[np.float32]) -> Tensor:
         return torch.as_tensor(spectrum, device=self.device)
 
 
@@ -162,12 +164,12 @@ class LayerScorer(NetworkScorer):
         (count,) = {layer.shape[-1] for layer in layers.values()}
         inside = stage.frames(judge.front_end.frame_rate / network.reduction, count)
         pairs = list(itertools.combinations(layers, 2))
-        heard = [tuple(layers), *pairs]
-        summed = torch.stack([torch.stack([layers[role] for role in roles]).sum(0) for roles in heard])[..., inside]
+        judged = [tuple(layers), *pairs]
+        summed = torch.stack([torch.stack([layers[role] for role in roles]).sum(0) for roles in judged])[..., inside]
         frames = summed.shape[-1] * network.reduction
         if frames < network.shortest:
             raise too_short(mashup, self.info.name, f"{network.shortest / judge.front_end.frame_rate:.1f} s or more")
-        return judge.score(network.judge([summed], torch.full((len(heard),), frames)), pairs)
+        return judge.score(network.judge([summed], torch.full((len(judged),), frames)), pairs)
 
     def _layer(self, stage: Stage, role: Role, judge: Judge) -> Tensor:
         """Return the network's output for a layer, shape (block_filters, frames), from the cache if it is there."""

@@ -15,13 +15,13 @@ DONE = 0
 
 def seconds(text: str) -> float:
     """Read a finite number of seconds above 0 (argparse's ``type``)."""
-    value = seconds_or_none(text)
+    value = seconds_from_0(text)
     if value == 0:
         raise argparse.ArgumentTypeError(f"{text} is not a number of seconds above 0")
     return value
 
 
-def seconds_or_none(text: str) -> float:
+def seconds_from_0(text: str) -> float:
     """Read a finite number of seconds, 0 or more (argparse's ``type``)."""
     value = float(text)
     if not 0 <= value < math.inf:
@@ -142,7 +142,7 @@ def _configure_training(made: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     for name, given, time, explained in (
         ("base", seconds, 3600, "on rendered songs"),
-        ("fold", seconds_or_none, 600, "for each network that leaves out a song; with 0 there is none"),
+        ("fold", seconds_from_0, 600, "for each network that leaves out a song; with 0 there is none"),
         ("all", seconds, 900, "for the network that has all songs"),
     ):
         made.add_argument(

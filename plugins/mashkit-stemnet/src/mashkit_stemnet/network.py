@@ -139,9 +139,9 @@ class StemNet(nn.Module):
         """Return complex masks, shape (items, sources, 2, frames, BINS); frames must be a multiple of the stride."""
         items, _, frames, _ = mix.shape
         bands = self.size.bands
-        heard = torch.cat([_rooted(mix), _rooted(vocals)], dim=1)
+        network_input = torch.cat([_rooted(mix), _rooted(vocals)], dim=1)
         # The successive bins of a band become rows; the bands become channels.
-        x = heard.view(*heard.shape[:3], bands, BINS // bands).transpose(2, 3).flatten(1, 2)
+        x = network_input.view(*network_input.shape[:3], bands, BINS // bands).transpose(2, 3).flatten(1, 2)
         shown = x
         x = torch.relu_(self.first(x))
         joints = []

@@ -200,11 +200,11 @@ def _masked(network: StemNet, spectra: Tensor, vocals: Tensor, level: float) -> 
     """Return the spectra of the sources, shape (sources, channels, frames, bins); vocals are Spleeter's."""
     channels, frames, _ = spectra.shape
     missing = -frames % network.size.stride
-    heard = [
+    network_input = [
         torch.nn.functional.pad(one[..., :BINS] * (LEVEL / level), (0, 0, 0, missing)).expand(2, -1, -1)[None]
         for one in (spectra, vocals)
     ]
-    masks = network(*heard)[0, 1:, :, :frames]
+    masks = network(*network_input)[0, 1:, :, :frames]
     if channels == 1:
         masks = masks.mean(dim=1, keepdim=True)
     found = spectra.new_zeros(len(SOURCES), *spectra.shape)

@@ -167,11 +167,11 @@ def losses(network: StemNet, batch: Batch, spleeter: VocalMask, autocast: bool) 
         vocals = spectra * spleeter.of_batch(spectra)
     with torch.autocast(device, torch.bfloat16, enabled=autocast):
         found = network.separated(spectra[..., :BINS], vocals[..., :BINS])
-    heard = synthesized(torch.nn.functional.pad(found, (0, 1)))
+    estimates = synthesized(torch.nn.functional.pad(found, (0, 1)))
     first = (OVERLAP - 1) * HOP
-    true = truth[..., first : first + heard.shape[-1]]
-    whole = mix[..., first : first + heard.shape[-1]]
-    voice, drums, bass = heard.unbind(dim=1)
+    true = truth[..., first : first + estimates.shape[-1]]
+    whole = mix[..., first : first + estimates.shape[-1]]
+    voice, drums, bass = estimates.unbind(dim=1)
     pairs = {
         "vocals": (voice, true[:, 0]), "drums": (drums, true[:, 1]),
         "harmonic": (whole - voice - drums, true[:, 2] + true[:, 3]), "bass": (bass, true[:, 2]),

@@ -61,7 +61,7 @@ class PipelineOptions:
     mismatch : {"strict", "literal"}
         What unmatched means; see :class:`mashkit.builtin.paper.PaperGenerator`.
     test_only : bool
-        All songs are for the test: networks that were trained on other songs are asked about these.
+        All songs are for the test of networks that were trained on other songs.
     presets : tuple of str
         Presets whose front ends the spectra are made for.
     fold : Fold, optional
