@@ -74,12 +74,12 @@ def test_a_name_is_no_formula_and_no_command(result: Result, tmp_path: Path) -> 
     assert len(whole) == 1 + len({one.metric for one in odd.comparisons})
     columns = 0
     for table in tables:
-        signs = re.search(r"\\begin{tabular}{l(c+)}", table)
+        signs = re.search(r"\\begin{tabular}{(l+)(c+)}", table)
         assert signs is not None
-        columns += len(signs[1]) * (r"=cmd" in table and "difference" not in table)
+        columns += len(signs[2]) * (r"=cmd" in table and "against" not in table)
         for line in table.splitlines():
             if line.endswith((r" \\", r"\midrule")):
-                assert line.count("&") - line.count(r"\&") == len(signs[1])
+                assert line.count("&") - line.count(r"\&") == len(signs[1] + signs[2]) - 1
     assert columns == sum(bool(metric.weight) for metric in odd.metrics)
 
 
@@ -182,6 +182,56 @@ def test_a_table_wider_than_a_page_becomes_several_with_the_first_column() -> No
     assert latex_table(["one"], [["a"]], caption="", label="narrow").count(r"\begin{table}") == 1
     odd = latex_table(["one"], [["a"]], caption="", label="my 100% suite_#1 {x}:A_b.c")
     assert re.findall(r"\\label{(.*)}", odd) == ["tab:my-100-suite-1-x-:A-b.c"]
+
+
+def rows_of(table: str) -> list[list[str]]:
+    lines = [line for line in table.splitlines() if line.endswith((r" \\", r"\midrule"))]
+    return [[cell.strip() for cell in line.partition(r"\\")[0].split(" & ")] for line in lines]
+
+
+def test_rows_of_a_table_that_becomes_several_are_told_apart_in_each() -> None:
+    head = ["", "against", *(f"metric {number}" for number in range(10))]
+    labels = ["amu", "random", "premixnet"]
+    pairs = [(one, other) for place, one in enumerate(labels) for other in labels[place + 1 :]]
+    made = latex_table(head, [[*pair, *["12.3"] * 10] for pair in pairs], caption="", label="wide", keys=2)
+    tables = [rows_of(table) for table in made.split(r"\begin{table}")[1:]]
+    assert len(tables) > 1
+    for heads, *rows in tables:
+        assert heads[:2] == ["", "against"]
+        assert [tuple(row[:2]) for row in rows] == pairs
+    assert [name for heads, *_ in tables for name in heads[2:]] == head[2:]
+
+
+def test_tests_with_long_labels_name_both_competitors_and_keep_intervals_with_their_values(result: Result) -> None:
+    names = {one.label: f"{one.label}, with a label of many, many words" for one in result.competitors}
+    longer = [attrs.evolve(test, one=names[test.one], other=names[test.other]) for test in result.comparisons]
+    made = latex(attrs.evolve(result, comparisons=longer))
+    tables = [rows_of(table) for table in made.split(r"\begin{table}")[1:] if "against" in table]
+    assert len(tables) > len({test.metric for test in longer})
+    shown: set[str] = set()
+    for heads, *rows in tables:
+        assert heads[1] == "against"
+        assert len({tuple(row[:2]) for row in rows}) == len(rows)
+        assert len(set(heads)) == len(heads)
+        shown |= set(heads)
+    assert shown == {"", "against", "difference", "effect", "p, Holm"}
+    first = result.comparisons[0]
+    assert first.low is not None
+    assert any(re.fullmatch(r".*[\d.]+ \[.*, .*\]", row[2]) for _, *rows in tables for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("title", "caption"),
+    [("All scorers", "All scorers. In"), ("Which is best?", "Which is best? In"), ("All of them.", "All of them. In")],
+)
+def test_a_title_ends_before_the_next_sentence(result: Result, title: str, caption: str) -> None:
+    made = attrs.evolve(result, suite=attrs.evolve(result.suite, title=title))
+    assert rf"\caption{{{caption} brackets" in latex(made)
+
+
+def test_a_summary_ends_once(result: Result) -> None:
+    made = page(attrs.evolve(result, suite=attrs.evolve(result.suite, summary="which is best?")))
+    assert "<p>Which is best?</p>" in made
 
 
 def test_the_lead_counts_one_as_one(result: Result) -> None:

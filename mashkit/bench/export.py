@@ -15,7 +15,7 @@ from mashkit.bench.ranking import Metric
 from mashkit.bench.records import Entry
 from mashkit.bench.results import Result, require_pyarrow, value_names
 from mashkit.errors import OutputError, UsageError, suggestion
-from mashkit.pages import NONE, number
+from mashkit.pages import number, sentence
 from mashkit.pages.exports import csv_text, latex_table, one_line
 from mashkit.paths import is_file, path_text
 from mashkit.products import require_replaceable_text
@@ -194,7 +194,7 @@ def latex(result: Result, metrics: Sequence[Metric] = ()) -> str:
         f"% {one_line(suite.title)}; suite {one_line(suite.name)}, finished {result.finished}",
         latex_table(
             head, rows, label=suite.name,
-            caption=f"{suite.title} In brackets: 95 % intervals, over songs where there are songs.",
+            caption=f"{sentence(suite.title)} In brackets: 95 % intervals, over songs where there are songs.",
         ),
     ]  # fmt: skip
     titles = {metric.name: metric for metric in result.metrics}
@@ -204,23 +204,24 @@ def latex(result: Result, metrics: Sequence[Metric] = ()) -> str:
         digits = max(titles[name].digits, 1)
         own = [one for one in result.comparisons if one.metric == name]
         tests = [
-            [one.one, one.other, number(one.difference, digits), _ends(one.low, one.high, digits),
-             number(one.effect, 2), _ends(one.effect_low, one.effect_high, 2), number(one.p_holm, 3)]
+            [one.one, one.other, _with_ends(number(one.difference, digits), one.low, one.high, digits),
+             _with_ends(number(one.effect, 2), one.effect_low, one.effect_high, 2), number(one.p_holm, 3)]
             for one in own
         ]  # fmt: skip
-        heads = ["", "against", "difference", "95 %", "effect", "95 %", "p, Holm"]
+        heads = ["", "against", "difference", "effect", "p, Holm"]
         caption = (
-            f"{titles[name].title}: differences by song. Effect: rank-biserial correlation of the songs that differ."
+            f"{titles[name].title}: differences by song. Effect: rank-biserial correlation of the songs that differ. "
+            "In brackets: 95 % intervals."
         )
-        parts.append(latex_table(heads, tests, caption=caption, label=f"{suite.name}:{name}"))
+        parts.append(latex_table(heads, tests, caption=caption, label=f"{suite.name}:{name}", keys=2))
     return "\n\n".join(parts) + "\n"
 
 
 def _figure(one: Entry, metric: Metric) -> str:
-    ends = one.intervals.get(metric.name)
-    value = shown_value(metric, one.metrics.get(metric.name))
-    return value if ends is None else f"{value} [{_ends(*ends, metric.digits)}]"
+    low, high = one.intervals.get(metric.name, (None, None))
+    return _with_ends(shown_value(metric, one.metrics.get(metric.name)), low, high, metric.digits)
 
 
-def _ends(low: float | None, high: float | None, digits: int) -> str:
-    return NONE if low is None else f"{number(low, digits)}, {number(high, digits)}"
+def _with_ends(value: str, low: float | None, high: float | None, digits: int) -> str:
+    # In one cell, because a table that becomes several could put an interval into another one than its value.
+    return value if low is None else f"{value} [{number(low, digits)}, {number(high, digits)}]"

@@ -23,7 +23,7 @@ from mashkit.bench.records import Entry, Row, shared_by, shares_most, unequally_
 from mashkit.bench.results import Result, value_names, write_result
 from mashkit.bench.tasks import Cell, Literature, Pick, Table, load_task
 from mashkit.components.fence import plugin_code
-from mashkit.pages import MINUS, NONE, number, text
+from mashkit.pages import MINUS, NONE, number, sentence, text
 from mashkit.pages.exports import one_line
 from mashkit.products import OUR_PAGE, require_replaceable_text
 from mashkit.statistics import SIGNIFICANT
@@ -136,7 +136,7 @@ def page(result: Result, sounds: Mapping[str, str] | None = None) -> str:
         counts=text(_counts(rows)),
         problems=_problems(rows),
     )
-    summary = text(f"{suite.summary[:1].upper()}{suite.summary[1:]}.")
+    summary = text(sentence(f"{suite.summary[:1].upper()}{suite.summary[1:]}"))
     lead = task.lead(result.measured, _counted(result), result.comparisons, suite.baseline)
     facts = text(f"{len(competitors)} competitors, {measured:,} measurements, finished {_day(result)}")
     packed = f'<script type="text/plain" id="packed-rows">{_packed_rows(rows)}</script>\n'
@@ -520,7 +520,7 @@ def _ends(low: float | None, high: float | None, digits: int) -> str:
 def _literature(literature: Literature | None) -> str:
     if literature is None:
         return ""
-    source = f'<p class="facts">{text(literature.title)}. {text(literature.source)}.</p>'
+    source = f'<p class="facts">{text(f"{sentence(literature.title)} {sentence(literature.source)}")}</p>'
     heading = "From the literature, not measured here"
     return pages.section("literature", heading, source, pages.table(literature.heads, pages.text_rows(literature.rows)))
 

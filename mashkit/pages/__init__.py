@@ -35,6 +35,18 @@ def number(value: float | None, digits: int = 0) -> str:
     return NONE if value is None else f"{round(value, digits) + 0.0:,.{digits}f}".replace("-", MINUS)
 
 
+def sentence(text: str) -> str:
+    """Return text that ends as a sentence does, so that another can follow it: with a full stop, unless it has a sign.
+
+    Examples
+    --------
+    >>> sentence("Scorers on rendered songs"), sentence("Which scorer is best?")
+    ('Scorers on rendered songs.', 'Which scorer is best?')
+    """
+    text = text.rstrip()
+    return text if text.endswith((".", "!", "?", "…")) else f"{text}."
+
+
 def clock(seconds: float) -> str:
     """Return a time as minutes and seconds: 75.3 is "1:15.3"."""
     minutes, tenths = divmod(round(seconds * 10), 600)  # rounded first, because 59.97 is "1:00.0"

@@ -30,38 +30,49 @@ def latex_text(text: str) -> str:
     return "".join(_LATEX.get(sign, sign) for sign in one_line(text))
 
 
-def latex_table(head: Sequence[str], rows: Iterable[Sequence[str]], *, caption: str, label: str) -> str:
-    """Return a table for LaTeX with package booktabs; all arguments are plain text.
+def latex_table(head: Sequence[str], rows: Iterable[Sequence[str]], *, caption: str, label: str, keys: int = 1) -> str:
+    """Return a table for LaTeX with package booktabs; all texts are plain.
 
-    A table that is wider than a page becomes several, each with the first column. In the label, whatever is no letter
-    of English, digit, colon, full stop or hyphen becomes a hyphen, because LaTeX takes some signs for commands.
+    A table that is wider than a page becomes several.
+
+    Parameters
+    ----------
+    head : sequence of str
+    rows : iterable of sequence of str
+    caption : str
+    label : str
+        Whatever in it is no letter of English, digit, colon, full stop or hyphen becomes a hyphen, because LaTeX takes
+        some signs for commands.
+    keys : int
+        How many of the first columns say what a row is about. Each table has all of them, because its rows could not be
+        told apart otherwise.
     """
     label = re.sub(r"[^A-Za-z0-9:.-]+", "-", label)
     table = [head, *rows]
-    parts = _parts(table)
+    parts = _parts(table, keys)
     made = []
     for number, columns in enumerate(parts, 1):
         of = "" if len(parts) == 1 else f" (Part {number} of {len(parts)}.)"
-        lines = [_row([row[0], *(row[column] for column in columns)]) for row in table]
+        lines = [_row([*row[:keys], *(row[column] for column in columns)]) for row in table]
         made += [
             r"\begin{table}", r"\centering\footnotesize\setlength{\tabcolsep}{4pt}",
-            rf"\begin{{tabular}}{{l{'c' * len(columns)}}}", r"\toprule", lines[0] + r" \midrule", *lines[1:],
+            rf"\begin{{tabular}}{{{'l' * keys}{'c' * len(columns)}}}", r"\toprule", lines[0] + r" \midrule", *lines[1:],
             r"\bottomrule", r"\end{tabular}", rf"\caption{{{latex_text(caption + of)}}}",
             rf"\label{{tab:{label}{'' if number == 1 else f'-{number}'}}}", r"\end{table}",
         ]  # fmt: skip
     return "\n".join(made)
 
 
-def _parts(table: Sequence[Sequence[str]]) -> list[range]:
-    """Return which columns go into each table so that none is wider than a page, about equally many in each."""
+def _parts(table: Sequence[Sequence[str]], keys: int) -> list[range]:
+    """Return which columns after the keys go into each table so that none is wider than a page, about equally many."""
     widths = [8 + _SIGN_PT * max(len(row[column]) for row in table) for column in range(len(table[0]))]
-    columns = len(widths) - 1
-    for count in range(1, columns + 1):
-        each = -(-columns // count)
-        parts = [range(first, min(first + each, columns + 1)) for first in range(1, columns + 1, each)]
-        if all(widths[0] + sum(widths[column] for column in part) <= _PAGE_PT for part in parts):
+    columns = range(keys, len(widths))
+    for count in range(1, len(columns) + 1):
+        each = -(-len(columns) // count)
+        parts = [columns[first : first + each] for first in range(0, len(columns), each)]
+        if all(sum(widths[:keys]) + sum(widths[column] for column in part) <= _PAGE_PT for part in parts):
             return parts
-    return [range(column, column + 1) for column in range(1, columns + 1)] or [range(0)]
+    return [range(column, column + 1) for column in columns] or [range(0)]
 
 
 def _row(cells: Sequence[str]) -> str:
