@@ -12,9 +12,29 @@ from typing import Any
 from mashkit.errors import MashkitError
 
 
-def _is_boolean(value: object) -> bool:
-    """Return whether a value is Python's or numpy's truth value: it can be converted to a number but is not one."""
-    return type(value).__name__ in ("bool", "bool_")
+def is_number(value: object) -> bool:
+    """Return whether a value is a number. Text and truth values are none, though :class:`float` converts them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mashkit.numbers import is_number
+    >>> [is_number(value) for value in (2, np.float32(0.5), "0.5", True, np.bool_(True), None)]
+    [True, True, False, False, False, False]
+    """
+    kind = type(_own(value))
+    return kind is not bool and (hasattr(kind, "__float__") or hasattr(kind, "__index__"))
+
+
+def _own(value: Any) -> Any:
+    """Return the one value of a scalar or an array, of numpy's or another's, as Python's own, else the value itself."""
+    if type(value) in (float, int, str, bool):  # nearly all values are of these
+        return value
+    item = getattr(value, "item", None)
+    try:
+        return item() if callable(item) else value
+    except (TypeError, ValueError, RuntimeError):  # an array of several values; torch raises the last
+        return value
 
 
 def python_number(value: Any) -> Any:
@@ -47,7 +67,7 @@ def plain_number(value: Any) -> Any:
     if type(value) is float:
         return value + 0.0
     try:
-        return value if isinstance(value, (str, bytes)) or _is_boolean(value) else float(value) + 0.0
+        return float(_own(value)) + 0.0 if is_number(value) else value
     except (TypeError, ValueError, OverflowError):
         return value
 
@@ -61,10 +81,10 @@ def plain_whole(value: Any) -> Any:
     >>> plain_whole(np.int64(3)), plain_whole(2.0), plain_whole(2.43)
     (3, 2, 2.43)
     """
-    if type(value) is int or _is_boolean(value):
+    if type(value) is int or not is_number(value):
         return value
     try:
-        return operator.index(value)
+        return operator.index(_own(value))
     except TypeError:
         number = plain_number(value)
         return int(number) if type(number) is float and number.is_integer() else value

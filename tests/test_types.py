@@ -3,6 +3,8 @@
 import json
 import pickle
 from collections.abc import Callable
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from mashkit.errors import AnalysisError, AudioError, AudioFileError, MashkitError, PlanError, StemError, TimeMapError
+from mashkit.numbers import plain_number, plain_whole
 from mashkit.registry import Registry
 from mashkit.synthetic.source import SyntheticSource
 from mashkit.testing import signals
@@ -540,11 +543,63 @@ def test_a_key_is_read_of_text_only(text: object) -> None:
         (lambda: Score(1, parts={"a": "x"}), "part 'a' of a score is 'x', not a finite number"),
         (lambda: Score(1, parts={"a": float("nan")}), "part 'a' of a score is nan"),
         (lambda: Score(1, parts={"a": None}), "part 'a' of a score is None"),
+        (lambda: Score("0.5"), "a score is '0.5', not a number"),
+        (lambda: Score(b"1"), "a score is b'1', not a number"),
+        (lambda: Score(True), "a score is True, not a number"),
+        (lambda: Score(np.bool_(True)), "a score is np.True_, not a number"),
+        (lambda: Score(np.array("0.5")), "a score is array.*, not a number"),
+        (lambda: Score(1, parts={"a": True}), "part 'a' of a score is True, not a finite number"),
+        (lambda: Score(1, parts={"a": np.bool_(True)}), "part 'a' of a score is True, not a finite number"),
     ],
 )
 def test_a_score_that_is_none_names_what_is_wrong(make: Callable[[], object], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         make()
+
+
+NO_NUMBERS = (["0", "1"], [False, True], [0.0, "1"], [0.0, True], np.array(["0", "1"]), np.array([False, True]))
+
+
+@pytest.mark.parametrize("values", NO_NUMBERS, ids=repr)
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda values: Analysis(beats=values),
+        lambda values: Analysis(beats=[0, 1], downbeats=values),
+        lambda values: Analysis(tempo=values[1]),
+        lambda values: Analysis(tempo=np.array(values[1])),
+        lambda values: Analysis(tempo_candidates=[(120, values[1])]),
+        lambda values: Analysis(tuning=values[1]),
+        lambda values: Analysis(confidence={"key": values[1]}),
+        lambda values: Chords(times=values, labels=["C:maj"]),
+        lambda values: Melody(f0=values, confidence=[0, 1], hop_s=0.1),
+        lambda values: Melody(f0=[0, 1], confidence=values, hop_s=0.1),
+        lambda values: Melody(f0=[0, 1], confidence=[0, 1], hop_s=values[1]),
+        lambda values: TimeMap(values, [0, 1]),
+        lambda values: TimeMap([0, 1], values),
+        lambda values: Audio(np.zeros((1, 4), np.float32), values[1]),
+        lambda values: Audio(np.zeros((1, 4), np.float32), np.array(values[1])),
+        lambda values: Key(np.array(values[1]), "major"),
+        lambda values: attrs.evolve(VOCAL, speed=values[1]),
+    ],
+)
+def test_text_and_truth_values_are_no_numbers(make: Callable[[Any], object], values: Any) -> None:
+    with pytest.raises((AnalysisError, AudioError, PlanError, TimeMapError)):
+        make(values)
+
+
+def test_numbers_of_other_libraries_are_numbers() -> None:
+    for two in (2, 2.0, np.float32(2), np.int64(2), np.array(2.0), np.array([2.0]), Fraction(2), Decimal(2)):
+        assert plain_number(two) == 2
+        assert type(plain_number(two)) is float
+        assert plain_whole(two) == 2
+        assert type(plain_whole(two)) is int
+        assert Score(two).value == 2
+        found = Analysis(tempo=two, tempo_candidates=[(two, two)])
+        assert (found.tempo, found.tempo_candidates) == (2, ((2, 2),))
+    assert Analysis(beats=[0, Fraction(2), np.float32(4)]).beats.tolist() == [0, 2, 4]
+    assert TimeMap([0, Fraction(2)], np.array([0, 2])).target == (0.0, 2.0)
+    assert Audio(np.zeros((1, 4), np.float32), np.int32(8000)).sample_rate == 8000
 
 
 def test_a_stem_that_a_mashup_has_not_is_named_with_those_it_has() -> None:

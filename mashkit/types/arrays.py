@@ -8,15 +8,40 @@ import numpy as np
 import numpy.typing as npt
 
 from mashkit.errors import MashkitError
+from mashkit.numbers import is_number
 
 
 def read_only(values: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """Return values as a read-only array of float64; an array that is one already is not copied."""
+    """Return numbers as a read-only array of float64; an array that is one already is not copied.
+
+    Raises
+    ------
+    TypeError, ValueError, OverflowError
+        If a value is not a number (:func:`mashkit.numbers.is_number`), or the values do not make an array.
+    """
     if isinstance(values, np.ndarray) and values.dtype == np.float64 and not values.flags.writeable:
         return values
     array = np.array(values, dtype=np.float64)
+    _require_numbers(values)
     array.flags.writeable = False
     return array
+
+
+def _require_numbers(values: npt.ArrayLike) -> None:
+    """Raise TypeError if values that numpy has converted were text or truth values."""
+    given = values if isinstance(values, (list, tuple)) else np.asarray(values)
+    if isinstance(given, np.ndarray):
+        if given.dtype.kind in "iuf":
+            return
+        given = given.ravel().tolist()
+    # One value of each type is enough, because there may be thousands; an inner list is looked at whole.
+    for value in {type(one): one for one in given}.values():
+        if isinstance(value, (list, tuple, np.ndarray)):
+            for inner in given:
+                _require_numbers(inner)
+            return
+        if value is not None and not is_number(value):
+            raise TypeError(f"{value!r} is not a number")
 
 
 def times_fault(times: npt.ArrayLike, *, least: float = -math.inf) -> str:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from mashkit import display, pages
 from mashkit.errors import AudioError, UsageError
+from mashkit.numbers import is_number
 
 Samples: TypeAlias = npt.NDArray[np.float32]
 
@@ -46,7 +47,7 @@ def _read_only(samples: npt.ArrayLike) -> Samples:
 def _rate(value: Any) -> int:
     """Return a sample rate, also of a numpy integer, as an int."""
     try:
-        rate = 0 if isinstance(value, bool) else operator.index(value)
+        rate = operator.index(value) if is_number(value) else 0
     except TypeError:
         rate = 0
     if rate <= 0:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import attrs
 
-from mashkit.numbers import python_number, shown
+from mashkit.numbers import is_number, plain_number, python_number, shown
 from mashkit.types.mappings import frozen_mapping
 
 
@@ -22,16 +22,16 @@ def _plain(parts: Mapping[str, Any]) -> Mapping[str, float]:
         if not isinstance(name, str):
             raise ValueError(f"a part's name is {name!r}, not text")
         # Compared and not converted, because no float holds a whole number of 400 digits.
-        if not (isinstance(value, (int, float)) and abs(value) <= sys.float_info.max):
+        if not (is_number(value) and isinstance(value, (int, float)) and abs(value) <= sys.float_info.max):
             raise ValueError(f"part {name!r} of a score is {shown(value)}, not a finite number")
     return frozen_mapping(plain)
 
 
 def _number(value: Any) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"a score is {shown(value)}, not a number") from error
+    number = plain_number(value)
+    if type(number) is not float:
+        raise ValueError(f"a score is {shown(value)}, not a number")
+    return number
 
 
 @attrs.frozen

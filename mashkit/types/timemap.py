@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mashkit.errors import TimeMapError
+from mashkit.numbers import plain_number, shown
 from mashkit.types.arrays import times_fault
 from mashkit.types.mappings import entries
 
@@ -33,10 +34,15 @@ _SHORT = 16
 
 
 def _knots(values: Iterable[float]) -> tuple[float, ...]:
+    fix = "give two lists of seconds"
     try:
-        return tuple(map(float, values))
-    except (TypeError, ValueError, OverflowError) as error:
-        raise TimeMapError(f"the knots of a time map are not numbers: {error}", "give two lists of seconds") from error
+        knots = tuple(map(plain_number, values))
+    except TypeError as error:
+        raise TimeMapError(f"the knots of a time map are not numbers: {error}", fix) from error
+    for knot in knots:
+        if type(knot) is not float:
+            raise TimeMapError(f"the knots of a time map are not numbers: one is {shown(knot)}", fix)
+    return knots
 
 
 def _increase(times: Times) -> bool:
