@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import inspect
 import json
 import shutil
@@ -14,13 +15,14 @@ import numpy as np
 import pytest
 import torch
 
+from mashkit.atomicfile import writing_alone
 from mashkit.audio.files import load, save
 from mashkit.bench import rendered
 from mashkit.catalog import Catalog, MashupDB
 from mashkit.catalog.songs import Song
 from mashkit.cli import main
 from mashkit.components import ComponentInfo
-from mashkit.errors import UsageError
+from mashkit.errors import OutputError, UsageError
 from mashkit.interfaces import Analyzer, Separator
 from mashkit.pipeline import Kit
 from mashkit.registry import Registry
@@ -29,7 +31,7 @@ from mashkit_mashnet import checkpoint
 from mashkit_mashnet.frontend import FINE, LOG_FREQUENCY, MEL, FrontEnd
 from mashkit_mashnet.loops import COMPACT as LOOPS
 from mashkit_mashnet.networks import COMPACT, PAPER, RHYTHM
-from mashkit_mashnet_train.example_batches import SPEEDS, ExampleBatches
+from mashkit_mashnet_train.example_batches import SPEEDS, ExampleBatches, equalised, mask
 from mashkit_mashnet_train.example_store import ExampleRecord, ExampleStore, ExampleWriter, open_examples
 from mashkit_mashnet_train.examples import Fold, splits
 from mashkit_mashnet_train.recipes.pipeline import (
@@ -39,10 +41,11 @@ from mashkit_mashnet_train.recipes.pipeline import (
     _known,
     _mixed_down,
     _plans,
+    _require_songs,
     find,
     pipeline,
 )
-from mashkit_mashnet_train.recipes.rendered import render
+from mashkit_mashnet_train.recipes.rendered import RenderedOptions, render
 from mashkit_mashnet_train.store import Store, StoreError
 from mashkit_mashnet_train.training import TrainingConfig, train
 from mashkit_mashnet_train.training_data import training_data
@@ -133,6 +136,8 @@ def made(songs: Path, separator: Thirds, tmp_path_factory: pytest.TempPathFactor
     parts = where[0] / "parts"
     written = {path.name: path.stat().st_mtime_ns for path in parts.glob("*.npz")}
     assert len(written) == 3
+    with writing_alone(where[0]), pytest.raises(OutputError, match="another run is writing into"):
+        pipeline(*where, OPTIONS, kit=kit(separator))
     with pytest.raises(StoreError, match="not the same seed"):
         pipeline(*where, attrs.evolve(OPTIONS, seed=3), kit=kit(separator))
     kept: dict[str, int] = {}
@@ -199,6 +204,7 @@ def test_it_says_what_made_it(made: ExampleStore) -> None:
     assert generator["version"]
     assert (made.source["mismatch"], made.source["fold"], len(made.source["songs"])) == ("strict", "1/4", 10)
     assert {"song-0", "song-9"} <= set(made.source["titles"])
+    assert made.source["licences"] == dict.fromkeys(made.source["titles"], "unknown")
 
 
 @pytest.mark.parametrize(
@@ -232,7 +238,7 @@ def test_a_training_example_is_moved_as_a_whole(tmp_path: Path, front_end: Front
     # Each layer and the mix hold the same line, a band that rises by one with every frame.
     frames = np.arange(100)
     spectra = np.zeros((100, 4, front_end.bands), np.uint8)
-    spectra[frames, :, 14 + frames] = 255
+    spectra[frames, :, 14 + frames] = 128
     writer = ExampleWriter(tmp_path, {"recipe": "test"})
     for split in ("training", "validation"):
         for kind in ("original", "unmatched_key"):
@@ -245,20 +251,58 @@ def test_a_training_example_is_moved_as_a_whole(tmp_path: Path, front_end: Front
     )
     held = data.validation()[0].inputs["spectra"].numpy()
     assert np.array_equal(held[0, 0], spectra[:, 0].T / np.float32(255))
-    slopes, offsets = [], []
+    slopes, offsets, different = [], [], 0
     for step in range(40):
         for layers in data.batch(step).inputs["spectra"].numpy():
             assert layers.shape == (3, front_end.bands, 90)
-            assert np.array_equal(layers[0], layers[1])
-            assert np.array_equal(layers[0], layers[2])
+            # Levels differ, because each layer has an equaliser of its own; masks and movement do not.
+            assert np.array_equal(layers[0] > 0, layers[1] > 0)
+            assert np.array_equal(layers[0] > 0, layers[2] > 0)
+            different += not np.array_equal(layers[0], layers[1])
             heard = np.flatnonzero(layers[0].any(axis=0))
             slope, offset = np.polyfit(heard, layers[0].argmax(axis=0)[heard], 1)
             slopes.append(slope)
             offsets.append(offset)
+    assert different > 70
     assert SPEEDS[0] - 0.01 < min(slopes) < 0.93
     assert 1.07 < max(slopes) < SPEEDS[1] + 0.01
     # Without transposition, no crop begins below band 14, where the line begins.
     assert (min(offsets) < 13) == (front_end is LOG_FREQUENCY)
+
+
+def test_an_equaliser_moves_each_band_alike_at_all_times() -> None:
+    random = np.random.default_rng(5)
+    spectrum = random.uniform(0.4, 0.6, (128, 50)).astype(np.float32)
+    spectrum[:, 7] = 0
+    spectrum[3, 9] = 1
+    gains = []
+    for _ in range(200):
+        made = equalised(spectrum, random)
+        assert made.dtype == np.float32
+        assert made.min() >= 0
+        assert made.max() <= 1
+        assert not made[:, 7].any()  # silence stays silent
+        moved = np.delete(made - spectrum, [7, 9], axis=1)
+        assert np.ptp(moved, axis=1).max() < 1e-6
+        gains.append(moved[:, 0] * 80)
+    assert np.abs(np.mean(gains, axis=0)).max() < 2  # no band is louder or quieter on average
+    assert 3 < np.std(gains) < 8
+    assert np.abs(np.diff(gains, axis=1)).max() < 4  # neighbouring bands change alike
+
+
+def test_masks_are_of_whole_bands_and_moments_of_all_sources() -> None:
+    random = np.random.default_rng(5)
+    shares = []
+    for _ in range(200):
+        spectra = np.ones((3, 128, 90), np.float32)
+        mask(spectra, random, bands=20, frames=45)
+        assert np.array_equal(spectra[0], spectra[1])
+        bands, frames = ~spectra[0].any(axis=1), ~spectra[0].any(axis=0)
+        assert np.array_equal(spectra[0] == 0, bands[:, None] | frames[None])
+        assert bands.sum() <= 2 * 19
+        assert frames.sum() <= 2 * 44
+        shares.append((bands.mean(), frames.mean()))
+    assert np.mean(shares, axis=0) == pytest.approx([2 * 9.5 / 128, 2 * 22 / 90], rel=0.2)
 
 
 Rows = list[tuple[str, str, tuple[str, ...]]]
@@ -413,7 +457,7 @@ def test_a_dry_run_counts_songs_and_makes_nothing(
     command = ["features", "pipeline", str(songs / "files"), "--stems", str(songs / "stems"), "-o", str(tmp_path / "s")]
     chosen = ["--separator", "librosa", "--analyzer", "librosa", "--dry-run"]
     assert main([*command, *chosen, "--examples", "90"]) == 0
-    assert "dry run: 90 examples of 10 songs; nothing was made" in capsys.readouterr().out
+    assert "dry run: 90 examples asked for, of at most 10 songs; nothing was made" in capsys.readouterr().out
     assert main([*command, *chosen, "--preset", "grand"]) == 2
     assert "no preset 'grand'" in capsys.readouterr().err
     assert not (tmp_path / "s").exists()
@@ -461,6 +505,38 @@ def test_more_folds_than_songs_are_refused_before_anything_is_separated(songs: P
     assert not (tmp_path / "store").exists()
 
 
+@pytest.mark.parametrize(
+    ("titles", "fold", "test_only", "said"),
+    [
+        ("a", None, False, "^1 song for .*, but training and validation need 2 each"),
+        ("abc", None, False, "^3 songs for .*, but training and validation need 2 each"),
+        ("a", None, True, "^1 song for .*, but test need 2 each"),
+        ("abcd", Fold(1, 4), False, "training songs give no unmatched mashup"),
+        ("abc", Fold(1, 3), False, "training songs give no original and no unmatched mashup"),
+        ("aabb", Fold(1, 2), False, "training songs give no original and no unmatched mashup"),
+        ("abcd", None, False, ""),
+        ("ab", None, True, ""),
+        ("abcde", Fold(1, 5), False, ""),
+        ("aabcd", Fold(1, 4), False, ""),  # if the two songs of a title are for training
+    ],
+)
+def test_too_few_songs_are_refused_before_anything_is_separated(
+    titles: str, fold: Fold | None, test_only: bool, said: str, tmp_path: Path
+) -> None:
+    options = attrs.evolve(OPTIONS, fold=fold, test_only=test_only)
+    with pytest.raises(StoreError, match=said) if said else contextlib.nullcontext():
+        _require_songs(tmp_path, list(titles), options)
+
+
+def test_a_dry_run_refuses_a_song_alone(songs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["features", "pipeline", str(songs / "files" / "song-0.flac"), "-o", str(tmp_path / "store")]
+    command += ["--separator", "librosa", "--analyzer", "librosa"]
+    for words in (command, [*command, "--dry-run"]):
+        assert main(words) == 1
+        assert "1 song for" in capsys.readouterr().err
+    assert not (tmp_path / "store").exists()
+
+
 def test_it_says_where_there_are_fewer_mashups_than_asked_for(made: ExampleStore) -> None:
     said: list[str] = []
     with MashupDB(made.folder / DATABASE, write=False) as database:
@@ -480,7 +556,10 @@ def test_the_command_and_the_function_have_the_same_defaults() -> None:
     given = {recipe: vars(parser.parse_args(line)) for recipe, line in words.items()}
     own = {
         "pipeline": attrs.asdict(PipelineOptions()),
-        "rendered": {name: one.default for name, one in inspect.signature(render).parameters.items()},
+        "rendered": {
+            **{name: one.default for name, one in inspect.signature(render).parameters.items()},
+            **{one.name: one.default for one in attrs.fields(RenderedOptions)},
+        },
     }
     compared = 0
     for recipe, values in own.items():
@@ -509,7 +588,7 @@ def test_a_song_whose_stems_cannot_be_mixed_costs_no_other(songs: Path, tmp_path
     shutil.copytree(songs / "stems", tmp_path / "stems")
     save(tmp_path / "stems" / "song-9" / "drums.flac", Audio(np.zeros((1, 22050), np.float32), 22050))
     failures: list[str] = []
-    whole = attrs.evolve(OPTIONS, fold=None)
+    whole = attrs.evolve(OPTIONS, fold=None, test_only=True)
     with pytest.raises(StoreError, match="no unmatched mashup"):
         pipeline(tmp_path / "store", [], [tmp_path / "stems"], whole, kit=kit(), failed=failures.append)
     assert any("song-9" in text and "22050" in text for text in failures)

@@ -14,7 +14,7 @@ import torch
 
 from mashkit.errors import UsageError
 from mashkit.types import Condition
-from mashkit_mashnet.frontend import Bands, FrontEnd
+from mashkit_mashnet.frontend import RANGE_DB, Bands, FrontEnd
 from mashkit_mashnet.stem_features import ROLES, Bytes
 from mashkit_mashnet_train.batches import Batch
 from mashkit_mashnet_train.example_store import ExampleRecord, ExampleStore, require_apart, split_records
@@ -28,11 +28,22 @@ SEMITONES = 3
 """A training example is transposed as a whole by up to as many semitones, on a log-frequency scale (ours)."""
 SPEEDS = (0.9, 1.1)
 """A training example is played as a whole this much slower to faster (ours)."""
+TILT_DB, BELL_DB, LEVEL_DB = 2.0, 4.0, 1.5
+"""Standard deviations of the equaliser of a source of a training example, dB: of its tilt from the middle to either
+end, of each of its two bells, and of its level (ours)."""
+BELL_WIDTHS = (0.15, 0.6)
+"""Range of the standard deviation of a bell, in halves of the bands (ours)."""
+MASKS = 2
+"""Number of masks of bands, and of frames, in a training example."""
+MASKED_BANDS = 0.16
+"""A mask of bands is smaller than this share of them (ours)."""
+MASKED_S = 1.05
+"""A mask of frames is shorter than this, seconds (ours)."""
 CLASSES = ("original", "unmatched", "matched")
 GROUPS = 12
 """Vocals in a batch; each has an original, and an unmatched and, if these count, a matched mashup, as far as the store
 has them. Validation batches are as long as batches of this number of vocals, for any number in training."""
-DRAWS_VERSION = 2
+DRAWS_VERSION = 3
 """Version of how batches are drawn; it is part of the fingerprint of the data."""
 VALIDATED = 600
 """Largest number of validation examples."""
@@ -41,7 +52,9 @@ VALIDATED = 600
 class ExampleBatches:
     """Examples of stores as batches; see :class:`mashkit_mashnet_train.batches.TrainingData`.
 
-    All sounds of a training example are transposed and played faster or slower together. This does not change whether
+    All sounds of a training example are transposed and played faster or slower together. Each of its spectra goes
+    through an equaliser of its own, and a few bands and moments of all are made silent (Park et al., "SpecAugment: A
+    Simple Data Augmentation Method for Automatic Speech Recognition", Interspeech 2019). None of this changes whether
     they fit, and it reduces overfitting to the few songs of a store.
 
     Parameters
@@ -201,6 +214,10 @@ class ExampleBatches:
         moments = np.rint(np.arange(frames) * random.uniform(*SPEEDS)).astype(np.intp)
         start = int(random.integers(len(spectra) - moments[-1]))
         values = network_input(spectra[start + moments], mixed=self.mixed)
+        for source in values:
+            source[...] = equalised(source, random)
+        longest = round(MASKED_S * self.front_end.frame_rate)
+        mask(values, random, bands=int(MASKED_BANDS * values.shape[1]), frames=min(longest, frames))
         return self._transposed(values, int(random.integers(-SEMITONES, SEMITONES + 1)))
 
     def _transposed(self, values: Bands, semitones: int) -> Bands:
@@ -221,6 +238,32 @@ def network_input(spectra: Bytes, *, mixed: bool) -> Bands:
     sources = slice(len(ROLES), None) if mixed else slice(len(ROLES))
     values: Bands = spectra[:, sources].transpose(1, 2, 0).astype(np.float32)
     return values * np.float32(1 / 255)
+
+
+def equalised(spectrum: Bands, random: Random) -> Bands:
+    """Return a spectrum, shape (bands, frames), after a random equaliser: a level, a tilt and two bells, in dB.
+
+    Silence stays silent, and what would be above the scale is at its end.
+    """
+    places = np.linspace(-1, 1, len(spectrum))
+    gains = random.normal(0, TILT_DB) * places
+    for _ in range(2):
+        height, centre, width = random.normal(0, BELL_DB), random.uniform(-1, 1), random.uniform(*BELL_WIDTHS)
+        gains = gains + height * np.exp(-(((places - centre) / width) ** 2))
+    moved = spectrum + ((gains + random.normal(0, LEVEL_DB)) / RANGE_DB).astype(np.float32)[:, None]
+    return np.where(spectrum > 0, np.clip(moved, 0, 1), np.float32(0))
+
+
+def mask(spectra: Bands, random: Random, *, bands: int, frames: int) -> None:
+    """Make :data:`MASKS` bands and moments of spectra, shape (sources, bands, frames), silent, in place.
+
+    Each mask is smaller than ``bands``, or shorter than ``frames``.
+    """
+    for _ in range(MASKS):
+        for axis, most in ((1, bands), (2, frames)):
+            size = int(random.integers(max(most, 1)))
+            first = int(random.integers(spectra.shape[axis] - size))
+            np.moveaxis(spectra, axis, 0)[first : first + size] = 0
 
 
 def _class_of(record: ExampleRecord) -> str:
