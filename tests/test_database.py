@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import multiprocessing
 import os
@@ -711,6 +712,9 @@ CORRUPTIONS = {
     "no stems": lambda root, clip: _execute(root, f"DELETE FROM stems WHERE {_ITS_NUMBER}", clip),
     "no details": lambda root, clip: _execute(root, f"DELETE FROM details WHERE {_ITS_NUMBER}", clip),
     "another length": lambda root, clip: _execute(root, "UPDATE clips SET duration_s = 7 WHERE id = ?", clip),
+    "no text": lambda root, clip: _execute(
+        root, f"UPDATE details SET label = CAST(x'ff' AS TEXT) WHERE {_ITS_NUMBER}", clip
+    ),
 }
 
 
@@ -750,6 +754,213 @@ def test_a_damaged_page_of_the_index_is_found(root: Path) -> None:
             repair(database, findings)
         with pytest.raises(CatalogError, match=r"index\.sqlite"):
             database.rows("SELECT * FROM results")
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("ALTER TABLE edits RENAME TO edict", "has no table edits"),
+        ("ALTER TABLE clips RENAME COLUMN bar TO tar", "has no column clips.bar"),
+    ],
+)
+def test_an_index_without_one_of_its_tables_or_columns_is_damaged(root: Path, statement: str, said: str) -> None:
+    with contextlib.closing(sqlite3.connect(root / "index.sqlite")) as database, database:
+        database.execute(statement)
+    with MashupDB(root) as database:
+        assert [(finding.fault, finding.message) for finding in verify(database)] == [("index", said)]
+
+
+@pytest.mark.parametrize("length", [1000, None])
+def test_a_damaged_file_is_replaced_when_its_bytes_are_stored_again(root: Path, length: int | None) -> None:
+    with MashupDB(root) as database:
+        path = next(database.objects.files())
+        data = path.read_bytes()
+        path.write_bytes(data[:length] if length else data[:-1] + bytes([data[-1] ^ 1]))
+        database.objects.put(path.stem, data, path.suffix)
+        assert path.read_bytes() == data
+        written = path.stat().st_ino
+        database.objects.put(path.stem, data, path.suffix)
+        assert path.stat().st_ino == written
+
+
+def test_an_index_made_again_takes_no_damaged_files_over(root: Path, songs: Path) -> None:
+    with MashupDB(root) as database:
+        before = content_digest(database)
+        paths = list(database.objects.files())
+    for path in root.glob("index.sqlite*"):
+        path.unlink()
+    for path in paths:
+        os.truncate(path, 1000)
+    add(root, songs, with_features=True)
+    with MashupDB(root) as database:
+        assert list(verify(database)) == []
+        assert content_digest(database) == before
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: os.truncate(path, 1000)])
+@pytest.mark.parametrize("suffix", [".flac", ".npz"])
+def test_files_that_are_lost_are_made_again(
+    root: Path, songs: Path, suffix: str, damage: Callable[[Path], object]
+) -> None:
+    with MashupDB(root) as database:
+        before = content_digest(database)
+        for path in database.objects.files():
+            if path.suffix == suffix:
+                damage(path)
+    assert add(root, songs, with_features=True).report.cached == 0
+    with MashupDB(root) as database:
+        assert list(verify(database)) == []
+        assert content_digest(database) == before
+    assert add(root, songs, with_features=True).report.cached == 3
+
+
+def test_stems_that_a_cleaner_took_from_the_cache_are_made_again(songs: Path, tmp_path: Path) -> None:
+    def stems() -> list[int]:
+        catalog = mk.Catalog.build(songs / "one.flac", separator=Thirds(), analyzer=Grid(), cache=tmp_path / "cache")
+        return [catalog.stem(catalog.clips[0].id, role).frames for role in Role]
+
+    before = stems()
+    for path in (tmp_path / "cache" / "objects").glob("*/*.flac"):
+        path.unlink()
+    assert stems() == before
+
+
+def test_a_stem_or_features_that_cannot_be_read_say_why(root: Path) -> None:
+    with MashupDB(root) as database:
+        record = database.record(ids(root)[0])
+        stem, features = record.stems[Role.VOCAL], record.features
+        paths = database.objects.path(stem.sha256), database.objects.path(features, ".npz")
+        reads = (lambda: database.objects.audio(stem)), (lambda: database.objects.arrays(features))
+        for path, read in zip(paths, reads, strict=True):
+            path.write_bytes(b"rust")
+            with pytest.raises(
+                CatalogError, match=rf"cannot be read: .*`mashkit db verify --db {root}` lists"
+            ) as raised:
+                read()
+            assert "--repair" not in str(raised.value)
+            assert str(raised.value).count(path.name) == 1
+            path.unlink()
+            with pytest.raises(
+                CatalogError, match=rf"{path.name}: a .* is missing \(give its song to `mashkit db add`"
+            ):
+                read()
+
+
+@contextlib.contextmanager
+def permissions_count() -> Iterator[None]:
+    """Let the permissions of files hold for root too, by giving up its two privileges that override them."""
+    if os.geteuid() != 0:
+        yield
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # version 3 of the interface, this thread
+    had, without = (ctypes.c_uint32 * 6)(), (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable; twice 32 bits
+    if libc.capget(header, had) != 0:
+        pytest.skip("root keeps its privileges here")
+    without[:] = had[:]
+    without[0] &= ~0b110  # CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH
+    assert libc.capset(header, without) == 0
+    try:
+        yield
+    finally:
+        assert libc.capset(header, had) == 0
+
+
+@contextlib.contextmanager
+def mode(path: Path, bits: int) -> Iterator[None]:
+    """Give a file or folder other permissions for a while."""
+    before = path.stat().st_mode
+    path.chmod(bits)
+    try:
+        with permissions_count():
+            yield
+    finally:
+        path.chmod(before)
+
+
+def test_a_file_that_may_not_be_read_is_not_repaired(root: Path, run: Callable[..., Done]) -> None:
+    clips = ids(root)
+    path = _stem_path(root, clips[1])
+    with mode(path, 0):
+        for options in ([], ["--repair"]):
+            told = run("db", "verify", "--db", root, "--json", *options, check=4)
+            (finding,) = json.loads(told.stdout)["findings"]
+            assert (finding["fault"], finding["message"]) == ("unreadable", "Permission denied")
+            assert json.loads(told.stdout)["forgotten"] == []
+            assert "--repair leaves what is unreadable" in told.stderr
+            assert "deletes damaged clips" not in told.stderr
+        os.truncate(_stem_path(root, clips[0]), 1000)
+        told = run("db", "verify", "--db", root, "--json", "--repair", check=4)
+        assert clips[0] in json.loads(told.stdout)["forgotten"]
+        assert "--repair leaves what is unreadable" in told.stderr
+    assert path.stat().st_size > 0
+    assert clips[1] in ids(root)
+    run("db", "verify", "--db", root)
+
+
+@pytest.mark.parametrize("lost", ["folder", "link", "files"])
+def test_a_disk_that_is_not_mounted_costs_nothing(root: Path, songs: Path, tmp_path: Path, lost: str) -> None:
+    before = ids(root)
+    objects, away = root / "objects", tmp_path / "disk" / "objects"
+    away.parent.mkdir()
+    objects.rename(away)
+    if lost == "link":
+        objects.symlink_to(tmp_path / "another" / "objects")
+    elif lost == "files":
+        objects.mkdir()
+    with MashupDB(root) as database:
+        findings = list(verify(database))
+        assert [(finding.fault, finding.what) for finding in findings] == [("unreadable", str(objects))]
+        assert sorted(findings[0].clips) == before
+        assert repair(database, findings) == []
+    if lost == "link":
+        with pytest.raises(OutputError, match="mount its disk"):
+            add(root, songs)
+        assert not (tmp_path / "another").exists()
+        objects.unlink()
+        objects.symlink_to(away)
+        with MashupDB(root) as database:
+            assert list(verify(database)) == []
+    assert ids(root) == before
+
+
+@pytest.mark.parametrize("bits", [0, 0o100, 0o400])
+def test_a_folder_of_files_that_may_not_be_read_is_said(root: Path, bits: int, run: Callable[..., Done]) -> None:
+    folder = _stem_path(root, ids(root)[0]).parent
+    with mode(folder, bits):
+        for options in ([], ["--repair"]):
+            findings = json.loads(run("db", "verify", "--db", root, "--json", *options, check=4).stdout)["findings"]
+            assert {finding["fault"] for finding in findings} == {"unreadable"}
+            assert any(finding["what"].startswith(str(folder)) for finding in findings)
+        if bits != 0o400:
+            said = run("db", "prune", "--db", root, check=1).stderr
+            assert f"{folder}: Permission denied (check its permissions and its disk)" in said
+    run("db", "verify", "--db", root)
+
+
+def test_a_file_that_may_not_be_deleted_is_said(root: Path, run: Callable[..., Done]) -> None:
+    before = ids(root)
+    path = _stem_path(root, before[0])
+    stray = path.with_name(f"{'0' * 64}.flac")
+    stray.write_bytes(b"12345")
+    os.truncate(path, 1000)
+    with mode(path.parent, 0o500):
+        said = run("db", "prune", "--db", root, check=1).stderr
+        assert f"{stray}: Permission denied (check its permissions and its disk)" in said
+        said = run("db", "verify", "--repair", "--db", root, check=1).stderr
+        assert f"{path}: Permission denied (check its permissions and its disk)" in said
+    assert ids(root) == before
+    run("db", "prune", "--db", root)
+    run("db", "verify", "--repair", "--db", root)
+    assert not stray.exists()
+    assert not path.exists()
+
+
+def test_a_database_in_a_folder_that_may_not_be_entered_is_said(root: Path, run: Callable[..., Done]) -> None:
+    with mode(root, 0):
+        for action in ("list", "verify", "prune"):
+            said = run("db", action, "--db", root, check=1).stderr
+            assert f"{root} cannot be read: Permission denied (check its permissions and its disk)" in said
 
 
 @pytest.mark.whole
@@ -850,6 +1061,35 @@ def test_a_wrong_call_is_not_called_damage(root: Path) -> None:
     with MashupDB(root, write=False) as database, pytest.raises(MashkitError, match="a fault of mashkit") as raised:
         database.rows("SELECT id FROM clips WHERE id = ?", ([1],))
     assert not isinstance(raised.value, DamagedIndex)
+    verify_it = rf"`mashkit db verify --db {root}` says whether it is damaged"
+    with MashupDB(root, write=False) as database, pytest.raises(MashkitError, match=verify_it) as raised:
+        database.rows("SELECT id FROM claps")
+    assert not isinstance(raised.value, DamagedIndex)
+
+
+@contextlib.contextmanager
+def no_file_may_grow() -> Iterator[None]:
+    """Let no file of this process grow, as on a full disk or beyond a quota."""
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_disk_without_space_is_not_called_damage(root: Path, run: Callable[..., Done]) -> None:
+    (clip_id, *_) = ids(root)
+    commands = (["list"], ["verify"], ["verify", "--repair"], ["edit", clip_id, "--tempo", "100"], ["prune"])
+    for command in commands:
+        with no_file_may_grow():
+            done = run("db", *command, "--db", root, check=1)
+        assert "free space" in done.stderr
+        assert "restore" not in done.stderr
+        assert "damaged" not in done.stdout + done.stderr
+    with MashupDB(root) as database:
+        assert list(verify(database)) == []
 
 
 @pytest.mark.parametrize("clip_id", [[1], None, 7])
@@ -952,6 +1192,20 @@ def test_a_folder_that_cannot_be_written_is_read(root: Path, songs: Path, tmp_pa
             add(fixed, songs)
 
 
+def test_unfinished_changes_in_a_folder_that_cannot_be_written_are_said(root: Path, tmp_path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(root / "index.sqlite")) as writer, writer:
+        writer.execute("UPDATE songs SET title = 'changed'")
+        writer.commit()
+        shutil.copytree(root, tmp_path / "copy")  # as it is if the writer is killed
+    (tmp_path / "copy" / "index.sqlite-shm").unlink()
+    with mounted(tmp_path / "fixed", "--bind", str(tmp_path / "copy")) as fixed:
+        subprocess.run(["mount", "-o", "remount,ro,bind", str(fixed)], check=True)
+        with pytest.raises(OutputError, match=r"index\.sqlite-wal holds changes .* \(copy the whole folder"):
+            MashupDB(fixed, write=False)
+    with MashupDB(tmp_path / "copy", write=False) as database:
+        assert {clip.title for clip in database.table()} == {"changed"}
+
+
 def _add_in_a_process(root: Path, folder: Path) -> None:
     add(root, folder, with_features=True)
 
@@ -1009,6 +1263,7 @@ def test_an_index_with_a_damaged_header_is_a_finding(root: Path, at: int, run: C
         told = run("db", "verify", "--db", root, "--json", *options, check=4)
         assert [finding["fault"] for finding in json.loads(told.stdout)["findings"]] == ["index"]
         assert "restore the file" in told.stderr
+        assert "move index.sqlite and the files index.sqlite-* beside it away" in told.stderr
     said = run("db", "list", "--db", root, check=1).stderr
     assert "restore the file" in said
     assert "db verify" not in said

@@ -187,10 +187,12 @@ class Adder:
         Raises
         ------
         OutputError
-            If the disk is full or the database cannot be written. The songs added before stay.
+            If the disk is full or the database cannot be written, or a stored file cannot be examined. The songs added
+            before stay.
         CatalogError
             If the database is damaged.
         """
+        self._database.objects.require_folder()
         keys = self._ingestor.keys
         if isinstance(songs, Found):
             self.report.notes += songs.notes

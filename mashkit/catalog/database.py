@@ -13,7 +13,9 @@ import hashlib
 import json
 import math
 import os
+import shlex
 import sqlite3
+import stat
 import threading
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -29,8 +31,8 @@ from mashkit.atomicfile import closed_on_error, transaction
 from mashkit.catalog.clips import ClipRecord
 from mashkit.catalog.excerpts import Excerpt
 from mashkit.catalog.filesystems import network_file_system
-from mashkit.catalog.ingest import SongFacts, identity_of
-from mashkit.catalog.objects import ObjectStore, SoundRef
+from mashkit.catalog.ingest import FEATURE, STEMS, SongFacts, identity_of
+from mashkit.catalog.objects import ObjectStore, SoundRef, objects_in
 from mashkit.catalog.schema import INDEX, OBJECTS, SCHEMA_VERSION, migrate
 from mashkit.catalog.songs import Song
 from mashkit.cliptable import LACKING, ClipTable, bar_column
@@ -46,7 +48,10 @@ from mashkit.types import STEM_NAMES, Analysis, Chords, Clip, Key, Melody, Role,
 
 PATIENCE_S = 60.0
 """Longest time that a writer waits for another writer, seconds: many times the length of a transaction."""
-MEND_INDEX = "restore the file from a copy, or delete it and add the songs again"
+MEND_INDEX = (
+    f"move {INDEX} and the files {INDEX}-* beside it away, because SQLite would write their changes into a copy; then"
+    " restore the file from a copy, or add the songs again"
+)
 """What to do about a damaged index."""
 CARRIED = ("key", "tuning", "beats_per_bar")
 """Fields whose edits hold for an overlapping excerpt too."""
@@ -65,6 +70,10 @@ class DamagedIndex(CatalogError):
 
     def __init__(self, problem: str, fix: str | None = MEND_INDEX) -> None:
         super().__init__(problem, fix)
+
+
+class LockedIndex(CatalogError):
+    """Another process locks the SQLite file of a database, and did not end in time."""
 
 
 @attrs.frozen
@@ -179,9 +188,13 @@ class MashupDB:
         require_database(self._named)
         # SQLite needs a new file in the folder to read the log, which is impossible in a read-only folder. Without a
         # log it needs no such file, so that the database can be opened as immutable.
-        log = path.with_name(f"{path.name}-wal")
-        frozen = not os.access(self.root, os.W_OK) and (not log.exists() or log.stat().st_size == 0)
+        frozen = not os.access(self.root, os.W_OK) and not self._has_log()
         return _connect(f"{path.absolute().as_uri()}?{'immutable=1' if frozen else 'mode=ro'}", uri=True)
+
+    def _has_log(self) -> bool:
+        """Return whether there are changes in SQLite's log that are not in the index yet."""
+        log = self.root / f"{INDEX}-wal"
+        return exists(log) and log.stat().st_size > 0
 
     @contextlib.contextmanager
     def _speaking(self) -> Iterator[None]:
@@ -189,22 +202,37 @@ class MashupDB:
         try:
             yield
         except sqlite3.Error as error:
-            text = str(error)
-            if "closed database" in text:
-                raise CatalogError(
-                    f"{self._named} is closed", "use it inside the with block, or open it again"
-                ) from error
-            if isinstance(error, (sqlite3.ProgrammingError, sqlite3.InterfaceError)):
-                # The call is wrong, which says nothing about the file.
-                raise contained(error, str(self._named / INDEX), Unforeseen) from error
-            where = f"{self._named / INDEX}: {text}"
-            if "full" in text:
-                raise OutputError(where, "free space; the next run continues where this run stopped") from error
-            if "readonly" in text or "unable to open" in text or "read-only" in text:
-                raise OutputError(where, "check its permissions, or name another folder") from error
-            if "locked" in text or "busy" in text:
-                raise CatalogError(where, "another process is writing to it: try again when it has ended") from error
-            raise DamagedIndex(where) from error
+            raise self._error_of(error) from error
+
+    def _error_of(self, error: sqlite3.Error) -> MashkitError:
+        """Return the error that says what to do about SQLite's error, by its primary code: the texts differ."""
+        where = f"{self._named / INDEX}: {error}"
+        if isinstance(error, (sqlite3.ProgrammingError, sqlite3.InterfaceError)):
+            if "closed database" in str(error):
+                return CatalogError(f"{self._named} is closed", "use it inside the with block, or open it again")
+            # The call is wrong, which says nothing about the file.
+            return contained(error, str(self._named / INDEX), Unforeseen)
+        # Python itself has no code for its only such error, a text in the file that is no UTF-8.
+        match getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF:
+            case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+                return DamagedIndex(where)
+            case sqlite3.SQLITE_FULL:
+                return OutputError(where, "free space; the next run continues where this run stopped")
+            case sqlite3.SQLITE_IOERR:  # of a full disk too, if it is SQLite's log that cannot grow
+                return OutputError(where, "free space; if there is enough, check the disk")
+            case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
+                if not self.write and self._has_log():
+                    return OutputError(
+                        f"{where}: {INDEX}-wal holds changes of a writer that has not ended, which can be read only in a"
+                        " folder that can be written",
+                        "copy the whole folder to a disk that can be written, and use the copy",
+                    )
+                return OutputError(where, "check its permissions, or name another folder")
+            case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED | sqlite3.SQLITE_PROTOCOL:
+                return LockedIndex(where, "another process is writing to it: try again when it has ended")
+            case _:
+                verify = f"mashkit db verify --db {shlex.quote(path_text(self._named))}"
+                return Unforeseen(where, f"`{verify}` says whether it is damaged; if it is not, report it")
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -213,7 +241,7 @@ class MashupDB:
         Raises
         ------
         OutputError
-            If the disk is full or the database cannot be written.
+            If the disk is full or broken, or the database cannot be written.
         CatalogError
             If the database is damaged, or another process locks it for longer than a minute.
         """
@@ -223,7 +251,15 @@ class MashupDB:
             yield database
 
     def rows(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Return the rows of a query; raises CatalogError if the database is damaged."""
+        """Return the rows of a query.
+
+        Raises
+        ------
+        OutputError
+            If the index cannot be read, or the disk has no space for the file that SQLite needs for this.
+        CatalogError
+            If the index is damaged or locked.
+        """
         with self._lock, self._speaking():
             return self._database.execute(query, values).fetchall()
 
@@ -297,8 +333,20 @@ class MashupDB:
         return found
 
     def known_results(self, song: str) -> frozenset[str]:
-        """Return the keys of a song's results."""
-        return frozenset(key for (key,) in self.rows("SELECT key FROM results WHERE song = ?", (song,)))
+        """Return the keys of a song's results, without the results of which a file is missing or of another length.
+
+        Raises
+        ------
+        OutputError
+            If a file cannot be examined, so that nothing is known about it.
+        """
+        rows = self.rows("SELECT key, kind, value FROM results WHERE song = ?", (song,))
+        named = {key: objects_in(json.loads(value)) for key, kind, value in rows if kind in (STEMS, FEATURE)}
+        wanted = sorted(set().union(*named.values()))
+        marks = ", ".join("?" * len(wanted))
+        query = f"SELECT sha256, suffix, bytes FROM objects WHERE sha256 IN ({marks})"  # noqa: S608 — marks
+        stored = {sha256 for sha256, suffix, size in self.rows(query, wanted) if self.objects.has(sha256, suffix, size)}
+        return frozenset(key for key, _, _ in rows if named.get(key, set()) <= stored)
 
     def results(self, song: str) -> dict[str, Any]:
         """Return a song's results, key → value."""
@@ -436,6 +484,16 @@ class MashupDB:
         """Return the number of the clip that was stored last; 0 if there are no clips."""
         return int(self.rows("SELECT coalesce(max(number), 0) FROM clips")[0][0])
 
+    def total_of_recordings(self) -> tuple[int, float]:
+        """Return the number of recordings with clips, and the seconds of their songs in total.
+
+        Songs without clips are not counted: they are the same recording as another song, or unfinished.
+        """
+        ((recordings, seconds),) = self.rows(
+            f"SELECT count(DISTINCT {RECORDING}), coalesce(sum(duration_s), 0) FROM songs s WHERE {HAS_CLIPS}"  # noqa: S608 — ours
+        )
+        return int(recordings), float(seconds)
+
     def has_clips(self, song: str) -> bool:
         """Return whether a song has clips."""
         return bool(self.rows(f"SELECT 1 FROM songs s WHERE s.sha256 = ? AND {HAS_CLIPS}", (song,)))  # noqa: S608 — ours
@@ -465,7 +523,7 @@ class MashupDB:
     def other_files_of_recording(self, song: str) -> list[Path]:
         """Return the files of the other songs that are the same recording as this song."""
         rows = self.rows(
-            "SELECT path FROM songs WHERE sha256 <> ?1 AND (recording = ?1 OR coalesce(recording, sha256) ="
+            f"SELECT path FROM songs s WHERE sha256 <> ?1 AND (recording = ?1 OR {RECORDING} ="  # noqa: S608 — ours
             " (SELECT recording FROM songs WHERE sha256 = ?1)) ORDER BY path",
             (song,),
         )
@@ -757,6 +815,8 @@ class MashupDB:
 
 HAS_CLIPS = "EXISTS (SELECT 1 FROM clips c WHERE c.song = s.number)"
 """SQL condition: the song `s` has clips."""
+RECORDING = "coalesce(s.recording, s.sha256)"
+"""SQL expression: the recording of the song `s`; equal for all songs of one recording."""
 
 _COLUMNS = np.dtype([
     ("number", "i8"), ("place", "i8"), ("song", "i8"), ("duration_s", "f8"), ("tonic", "i1"), ("minor", "?"),
@@ -794,8 +854,14 @@ class _Rows:
 
 
 def require_database(root: Path) -> None:
-    """Raise CatalogError if the folder holds no database."""
-    if not (root / INDEX).is_file():
+    """Raise CatalogError if the folder holds no database, or cannot be read."""
+    try:
+        there = stat.S_ISREG((root / INDEX).stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        there = False
+    except OSError as error:
+        raise CatalogError(f"{root} cannot be read: {error.strerror}", "check its permissions and its disk") from error
+    if not there:
         raise CatalogError(f"{root} holds no database", f"make one: mashkit db add FOLDER --db {root}")
 
 

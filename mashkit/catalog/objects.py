@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
+import shlex
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,8 @@ import soundfile
 
 from mashkit.atomicfile import replacing
 from mashkit.audio.files import sound_name
-from mashkit.errors import CatalogError
+from mashkit.errors import CatalogError, OutputError
+from mashkit.paths import exists, path_text, without_links
 from mashkit.types import Audio
 
 FLAC, ARRAYS = ".flac", ".npz"
@@ -53,6 +56,24 @@ def encode(audio: Audio) -> tuple[SoundRef, bytes]:
     soundfile.write(file, samples.T, audio.sample_rate, format="FLAC", subtype="PCM_24")
     data = file.getvalue()
     return SoundRef(hashlib.sha256(data).hexdigest(), halvings), data
+
+
+def objects_in(value: Mapping[str, Any]) -> set[str]:
+    """Return the sha256 of the files to which a result refers: one for each role of stems, one for features."""
+    parts = [value, *(part for part in value.values() if isinstance(part, dict))]
+    return {part["sha256"] for part in parts if "sha256" in part}
+
+
+def not_accessible(error: OSError) -> OutputError:
+    """Return the error for a stored file or folder that cannot be examined or deleted, which is no sign of damage."""
+    return OutputError(f"{path_text(error.filename)}: {reason(error)}", "check its permissions and its disk")
+
+
+def reason(error: OSError | soundfile.LibsndfileError) -> str:
+    """Return why a file cannot be read, without the file's name."""
+    if isinstance(error, soundfile.LibsndfileError):
+        return str(error.error_string)
+    return error.strerror or str(error)
 
 
 def arrays_in(data: bytes) -> dict[str, npt.NDArray[Any]]:
@@ -92,7 +113,7 @@ class ObjectStore:
         return self.root / sha256[:2] / f"{sha256}{suffix}"
 
     def put(self, sha256: str, data: bytes, suffix: str = FLAC) -> None:
-        """Store bytes whose hash is ``sha256``, unless they are stored already.
+        """Store bytes whose hash is ``sha256``. A file that holds other bytes is damaged, and replaced.
 
         Raises
         ------
@@ -100,9 +121,29 @@ class ObjectStore:
             If the file cannot be written.
         """
         path = self.path(sha256, suffix)
-        if not path.exists():
+        if not _holds(path, data):
             with replacing(path) as temporary:
                 temporary.write_bytes(data)
+
+    def has(self, sha256: str, suffix: str, size: int) -> bool:
+        """Return whether a file is there and has this many bytes; raises OutputError if it cannot be examined."""
+        try:
+            return self.path(sha256, suffix).stat().st_size == size
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise not_accessible(error) from error
+
+    def require_folder(self) -> None:
+        """Raise OutputError if the folder is a link to nothing, as when its disk is not mounted.
+
+        Otherwise the folder would be made at that place, and the files would be on another disk.
+        """
+        if self.root.is_symlink() and not exists(self.root):
+            raise OutputError(
+                f"{path_text(self.root)} is a link to {path_text(without_links(self.root))}, which is not there",
+                "mount its disk, or correct the link",
+            )
 
     def audio(self, ref: SoundRef) -> Audio:
         """Read the part of a sound to which ``ref`` refers.
@@ -135,17 +176,28 @@ class ObjectStore:
     def _read(self, ref: SoundRef, dtype: str) -> tuple[npt.NDArray[Any], int]:
         path = self.path(ref.sha256)
         try:
-            stored, sample_rate = soundfile.read(
-                sound_name(path), frames=ref.frames, start=ref.first, dtype=dtype, always_2d=True
-            )
+            with path.open("rb"):  # because libsndfile does not say why it cannot open a file
+                stored, sample_rate = soundfile.read(
+                    sound_name(path), frames=ref.frames, start=ref.first, dtype=dtype, always_2d=True
+                )
             if ref.frames not in (-1, len(stored)):
                 raise OSError(f"{ref.frames - len(stored)} frames are missing at its end")
         except (OSError, soundfile.LibsndfileError) as error:
-            raise CatalogError(
-                f"{path}: a stored stem cannot be read: {error}",
-                "`mashkit db verify --repair` lists what is damaged; add its song again",
-            ) from error
+            raise self._unread(path, "a stored stem", error) from error
         return stored, sample_rate
+
+    def _unread(self, path: Path, what: str, error: Exception) -> CatalogError:
+        if isinstance(error, FileNotFoundError):
+            return CatalogError(
+                f"{path_text(path)}: {what} is missing",
+                "give its song to `mashkit db add` or `mash` again: it is made anew",
+            )
+        why = reason(error) if isinstance(error, (OSError, soundfile.LibsndfileError)) else str(error)
+        folder = shlex.quote(path_text(self.root.parent))
+        return CatalogError(
+            f"{path_text(path)}: {what} cannot be read: {why}",
+            f"`mashkit db verify --db {folder}` lists what is damaged",
+        )
 
     def arrays(self, sha256: str) -> dict[str, npt.NDArray[Any]]:
         """Read all named arrays of a file.
@@ -159,16 +211,52 @@ class ObjectStore:
         try:
             return arrays_in(path.read_bytes())
         except (OSError, ValueError) as error:
-            raise CatalogError(
-                f"{path}: stored features cannot be read: {error}",
-                "`mashkit db verify --repair` lists what is damaged; add its song again",
-            ) from error
+            raise self._unread(path, "a file of stored features", error) from error
 
-    def files(self) -> Iterator[Path]:
+    def files(self, failed: Callable[[OSError], object] | None = None) -> Iterator[Path]:
         """Yield every file in the store, unfinished files too, in no particular order.
 
         Folders inside the store's own folders are left alone: file servers put such folders there.
+
+        Parameters
+        ----------
+        failed : callable, optional
+            Is called with the error of each folder that cannot be read; the other folders are read all the same.
+
+        Raises
+        ------
+        OutputError
+            If a folder cannot be read, and there is no ``failed``.
         """
-        if self.root.is_dir():
-            for folder in self.root.iterdir():
-                yield from (path for path in folder.iterdir() if not path.is_dir()) if folder.is_dir() else [folder]
+        for path, is_folder in _entries(self.root, failed):
+            inside = _entries(path, failed) if is_folder else [(path, False)]
+            yield from (one for one, is_folder in inside if not is_folder)
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    """Return whether a file has these bytes. Reading them costs little beside the computation of ``data``."""
+    try:
+        return path.stat().st_size == len(data) and path.read_bytes() == data
+    except OSError:
+        return False
+
+
+def _entries(folder: Path, failed: Callable[[OSError], object] | None) -> list[tuple[Path, bool]]:
+    """Return what is in a folder, and whether it is a folder itself; nothing if the folder is missing."""
+    try:
+        with os.scandir(folder) as entries:
+            return [(Path(entry.path), _is_folder(entry)) for entry in entries]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        if failed is None:
+            raise not_accessible(error) from error
+        failed(error)
+        return []
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that cannot be followed
+        return False

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from mashkit.atomicfile import transaction
 
@@ -13,6 +14,9 @@ OBJECTS = "objects"
 """Name of the folder of stems and features in the database's folder."""
 SCHEMA_VERSION = 3
 """Version of the tables. Add 1 when a table changes, and add the conversion to :data:`_STEPS`."""
+
+COLUMNS = "SELECT m.name, c.name FROM sqlite_master m, pragma_table_info(m.name) c WHERE m.type = 'table'"
+"""SQL query: table and name of every column."""
 
 _TABLES = """
 CREATE TABLE songs (
@@ -178,6 +182,24 @@ def migrate(database: sqlite3.Connection) -> None:
         if version < SCHEMA_VERSION:
             _STEPS[version](database)
             database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def lacking(present: Iterable[tuple[str, str]]) -> list[str]:
+    """Return the tables and columns that a database of :data:`SCHEMA_VERSION` should have but has not.
+
+    Parameters
+    ----------
+    present : iterable of (str, str)
+        What :data:`COLUMNS` returns for the database.
+    """
+    with contextlib.closing(sqlite3.connect(":memory:")) as empty:
+        _create(empty)
+        wanted = empty.execute(COLUMNS).fetchall()
+    have = set(present)
+    tables = {table for table, _ in have}
+    found = [f"has no table {table}" if table not in tables else f"has no column {table}.{column}"
+             for table, column in wanted if (table, column) not in have]  # fmt: skip
+    return list(dict.fromkeys(found))
 
 
 def _statements(script: str) -> list[str]:

@@ -15,14 +15,14 @@ import soundfile
 
 from mashkit.audio.files import sound_name
 from mashkit.catalog.clips import ClipRecord, clips_of
-from mashkit.catalog.database import HAS_CLIPS, MEND_INDEX, MashupDB, SongRow
+from mashkit.catalog.database import HAS_CLIPS, MEND_INDEX, DamagedIndex, LockedIndex, MashupDB, SongRow
 from mashkit.catalog.edits import BEATS_A_BAR, FIELDS, parsed
 from mashkit.catalog.ingest import ANALYSIS, LABELS, Keys
-from mashkit.catalog.objects import FLAC
-from mashkit.catalog.schema import INDEX
+from mashkit.catalog.objects import FLAC, not_accessible, objects_in, reason
+from mashkit.catalog.schema import COLUMNS, INDEX, lacking
 from mashkit.catalog.songs import bytes_digest
-from mashkit.errors import CatalogError, MashkitError, UsageError
-from mashkit.paths import exists, path_of, path_text
+from mashkit.errors import CatalogError, MashkitError, OutputError, UsageError
+from mashkit.paths import exists, is_folder, path_of, path_text
 
 Notify = Callable[[int, int], object]
 """A function that is called with (number of files checked, number of all files)."""
@@ -130,9 +130,10 @@ class Finding:
     ----------
     fault : str
         "index": the SQLite file is damaged. "reference": a row refers to a row that does not exist. "missing",
-        "damaged", "unreadable": state of a stored file. "clip": a clip's data are incomplete or contradict each other.
-        "song": a song's own file is gone, or holds another song; its clips can still be used. "orphan", "unfinished":
-        no row refers to the file, which does no harm.
+        "damaged": state of a stored file. "unreadable": a file or a folder cannot be read, or no file is there at all;
+        the files may be whole, for example on a disk that is not mounted. "clip": a clip's data are incomplete or
+        contradict each other. "song": a song's own file is gone, or holds another song; its clips can still be used.
+        "orphan", "unfinished": no row refers to the file, which does no harm.
     what : str
         The file or the clip.
     message : str
@@ -150,6 +151,16 @@ class Finding:
         """Whether all clips can still be used."""
         return self.fault in ("orphan", "unfinished", "song")
 
+    @property
+    def repairable(self) -> bool:
+        """Whether :func:`repair` mends the fault."""
+        return self.fault in ("missing", "damaged", "clip")
+
+    @property
+    def of_index(self) -> bool:
+        """Whether the index itself is damaged."""
+        return self.fault in ("index", "reference")
+
 
 def verify(database: MashupDB, *, thorough: bool = True, notify: Notify = lambda *_: None) -> Iterator[Finding]:
     """Check a database for damage, and yield each fault.
@@ -162,11 +173,19 @@ def verify(database: MashupDB, *, thorough: bool = True, notify: Notify = lambda
         Whether to read each file and compare its hash. Otherwise only its size is compared.
     notify : callable
         Is called with the number of files checked and the number of all files.
+
+    Raises
+    ------
+    OutputError
+        If the index cannot be read, because the disk is full or broken, or permissions are missing. This is no damage.
+    CatalogError
+        If another process locks the index.
     """
     try:
         problems = [text for (text,) in database.rows("PRAGMA integrity_check(100)") if text != "ok"]
+        problems += lacking(database.rows(COLUMNS))
         dangling = database.rows("PRAGMA foreign_key_check")
-    except CatalogError as error:
+    except DamagedIndex as error:
         yield Finding("index", str(database.root / INDEX), error.problem)
         return
     for text in problems:
@@ -195,6 +214,8 @@ def _verify_clips(database: MashupDB) -> Iterator[Finding]:
             lengths = {ref.frames for ref in record.stems.values()}
             if lengths != {round(clip.duration * clip.sample_rate)}:
                 yield Finding("clip", clip_id, f"lasts {clip.duration} s, its stems {lengths} frames", (clip_id,))
+        except (OutputError, LockedIndex):
+            raise  # the index cannot be read, which says nothing about the clip
         except Exception as error:  # noqa: BLE001 — the values of a damaged row can cause any exception
             yield Finding("clip", clip_id, f"cannot be read: {error}", (clip_id,))
 
@@ -203,13 +224,25 @@ def _verify_objects(database: MashupDB, thorough: bool, notify: Notify) -> Itera
     known = {
         (sha256, suffix): size for sha256, suffix, size in database.rows("SELECT sha256, suffix, bytes FROM objects")
     }
+    found: list[Finding] = []
     for done, ((sha256, suffix), size) in enumerate(known.items(), 1):
         path = database.objects.path(sha256, suffix)
         fault, message = _look(path, sha256, suffix, size, thorough)
         if fault is not None:
-            yield Finding(fault, str(path), message, _needing(database, sha256))
+            found.append(Finding(fault, str(path), message, _needing(database, sha256)))
         notify(done, len(known))
-    for path in database.objects.files():
+    root = database.objects.root
+    none_left = bool(known) and sum(one.fault == "missing" for one in found) == len(known)
+    if none_left and (len(database) > 1 or not is_folder(root)):
+        clips = tuple(clip_id for (clip_id,) in database.rows("SELECT id FROM clips ORDER BY id"))
+        said = f"none of the {len(known)} files is there: mount the disk, or add the songs again if the files are lost"
+        found = [Finding("unreadable", str(root), said, clips)]
+    yield from found
+    errors: list[OSError] = []
+    others = list(database.objects.files(errors.append))
+    for error in errors:
+        yield Finding("unreadable", str(error.filename), reason(error))
+    for path in others:
         name, suffix = path.name[: -len(path.suffix)], path.suffix
         if (name, suffix) not in known:
             unfinished = path.name.startswith(".") or ".part" in path.name
@@ -235,7 +268,7 @@ def _look(path: Path, sha256: str, suffix: str, size: int, thorough: bool) -> tu
     except FileNotFoundError:
         return "missing", "is not there"
     except (OSError, soundfile.LibsndfileError) as error:
-        return "unreadable", str(error)
+        return "unreadable", reason(error)
 
 
 def _needing(database: MashupDB, sha256: str) -> tuple[str, ...]:
@@ -281,16 +314,20 @@ def _held(database: MashupDB, rows: Sequence[SongRow]) -> list[SongRow]:
 def repair(database: MashupDB, findings: list[Finding]) -> list[str]:
     """Delete the clips that damage has made useless, and the results from which they were made; return their ids.
 
-    Adding their songs again computes the clips anew. Damage of the index itself cannot be repaired in this way.
+    Adding their songs again computes the clips anew. Only findings that are ``repairable`` are mended: what cannot be
+    read now may be whole, and damage of the index itself cannot be repaired in this way.
 
     Raises
     ------
     CatalogError
         If the index is damaged.
+    OutputError
+        If a damaged file cannot be deleted; nothing is changed in the index then.
     """
-    if any(finding.fault in ("index", "reference") for finding in findings):
+    if any(finding.of_index for finding in findings):
         raise CatalogError(f"{database.root / INDEX} itself is damaged", MEND_INDEX)
-    lost = sorted({clip_id for finding in findings for clip_id in finding.clips})
+    mended = [finding for finding in findings if finding.repairable]
+    lost = sorted({clip_id for finding in mended for clip_id in finding.clips})
     with database.transaction() as cursor:
         for clip_id in lost:
             cursor.execute(
@@ -299,15 +336,22 @@ def repair(database: MashupDB, findings: list[Finding]) -> list[str]:
                 (clip_id,),
             )
             cursor.execute("DELETE FROM clips WHERE id = ?", (clip_id,))
-        for finding in findings:
-            if finding.fault in ("missing", "damaged", "unreadable"):
+        for finding in mended:
+            if finding.fault in ("missing", "damaged"):
                 sha256 = Path(finding.what).name[: -len(Path(finding.what).suffix)]
                 # Results of excerpts without clips may refer to the damaged file: they are deleted too.
                 cursor.execute("DELETE FROM results WHERE instr(value, ?) > 0", (sha256,))
                 cursor.execute("UPDATE details SET features = NULL WHERE features = ?", (sha256,))
                 cursor.execute("DELETE FROM objects WHERE sha256 = ?", (sha256,))
-                Path(finding.what).unlink(missing_ok=True)
+                _delete(Path(finding.what))
     return lost
+
+
+def _delete(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise not_accessible(error) from error
 
 
 # -------------------------------------------------------------------------------------------------------- pruning
@@ -333,6 +377,13 @@ def prune(database: MashupDB, *, dry_run: bool = False) -> Pruned:
     database : MashupDB
     dry_run : bool
         Whether to only count what would be deleted.
+
+    Raises
+    ------
+    OutputError
+        If a folder cannot be read, or a file cannot be deleted; the next call deletes what is left.
+    CatalogError
+        If the index is damaged or locked.
     """
     with database.transaction() as cursor:
         needed = _needed_results(database, cursor)
@@ -341,14 +392,14 @@ def prune(database: MashupDB, *, dry_run: bool = False) -> Pruned:
             if key not in needed:
                 results.append(key)
             elif kind != ANALYSIS:
-                referred |= _objects_in(json.loads(value))
+                referred |= objects_in(json.loads(value))
         referred |= {sha256 for (sha256,) in cursor.execute("SELECT object FROM stems").fetchall()}
         referred |= {sha256 for (sha256,) in cursor.execute("SELECT features FROM details").fetchall()}
         known = cursor.execute("SELECT sha256, suffix FROM objects").fetchall()
         objects = [sha256 for sha256, _ in known if sha256 not in referred]
         kept = {database.objects.path(sha256, suffix) for sha256, suffix in known if sha256 in referred}
         files = [path for path in database.objects.files() if path not in kept]
-        pruned = Pruned(len(results), len(objects), len(files), sum(path.stat().st_size for path in files))
+        pruned = Pruned(len(results), len(objects), len(files), sum(map(_size, files)))
         if not dry_run:
             database.forget_failures(cursor, database.outdated_failures())
             cursor.executemany("DELETE FROM results WHERE key = ?", [(key,) for key in results])
@@ -360,8 +411,15 @@ def prune(database: MashupDB, *, dry_run: bool = False) -> Pruned:
             for path in files:
                 sha256 = path.name[: -len(path.suffix)]
                 if not cursor.execute("SELECT 1 FROM objects WHERE sha256 = ?", (sha256,)).fetchone():
-                    path.unlink(missing_ok=True)
+                    _delete(path)
     return pruned
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.lstat().st_size
+    except OSError as error:
+        raise not_accessible(error) from error
 
 
 def _needed_results(database: MashupDB, cursor: sqlite3.Connection) -> set[str]:
@@ -384,12 +442,6 @@ def _needed_results(database: MashupDB, cursor: sqlite3.Connection) -> set[str]:
         if analysis is not None:
             needed.add(analysis)
     return needed
-
-
-def _objects_in(value: Mapping[str, Any]) -> set[str]:
-    """Return the files to which a result refers: one for each role of stems, one for features."""
-    parts = [value, *(part for part in value.values() if isinstance(part, dict))]
-    return {part["sha256"] for part in parts if "sha256" in part}
 
 
 # --------------------------------------------------------------------------------------------------------- content

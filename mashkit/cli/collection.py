@@ -22,7 +22,7 @@ from mashkit.errors import AudioFileError, CatalogError, MashkitError, UsageErro
 from mashkit.features.tuning import describe
 from mashkit.generation import NO_MORE, Mixture, Recipe
 from mashkit.mashup import Mashup
-from mashkit.paths import absolute, folded, path_text
+from mashkit.paths import absolute, folded, is_folder, path_text
 from mashkit.pipeline import Kit
 from mashkit.timing import metre
 from mashkit.types import Clip, Condition, MashupPlan, Role, key_facts
@@ -280,7 +280,7 @@ def say_what_would_be_made(
 
 def _require_folder(arguments: argparse.Namespace) -> None:
     """Raise CatalogError if there is no folder at the place of the database."""
-    if not (database := named_database(arguments.db)).is_dir():
+    if not is_folder(database := named_database(arguments.db)):
         raise CatalogError(f"{database} is not a database", "make one: mashkit db add FOLDER --db FOLDER")
 
 

@@ -20,7 +20,7 @@ from mashkit.cli.actions import (
     whole,
 )
 from mashkit.cli.status import DONE, NOT_IN_ORDER
-from mashkit.paths import folded, path_text, printable
+from mashkit.paths import folded, is_file, path_text, printable
 
 if TYPE_CHECKING:
     from mashkit.catalog import MashupDB
@@ -98,8 +98,9 @@ def add_parser(commands: Commands) -> None:
     verify = action("verify", "Look for damage: the index, every file, every clip.", _verify)
     verify.add_argument("--quick", action="store_true", help="compare the sizes of files, not their bytes")
     verify.add_argument(
-        "--repair", action="store_true", help="delete the damaged clips, so that `db add` makes them again"
-    )
+        "--repair", action="store_true",
+        help="delete the clips of damaged and missing files, so that `db add` makes them again",
+    )  # fmt: skip
 
     prune = action("prune", "Delete what no clip needs: results of other components, and unused files.", _prune)
     prune.add_argument("--dry-run", action="store_true", help="delete nothing, and report what would be deleted")
@@ -199,7 +200,7 @@ def _require_usable(songs: Sequence[Song | Unusable], kit: Kit, arguments: argpa
     from mashkit.cli.console import say
     from mashkit.errors import CatalogError, MashkitError, said_of
 
-    if (named_database(arguments.db) / INDEX).is_file():
+    if is_file(named_database(arguments.db) / INDEX):
         return
     errors: list[tuple[Path, MashkitError]] = []
     for one in songs:
@@ -417,11 +418,14 @@ def _verify(arguments: argparse.Namespace) -> int:
             with ProgressListener(registry, quiet=arguments.quiet):
                 findings = list(verify(database, thorough=not arguments.quick, notify=tell))
             harm = [finding for finding in findings if not finding.harmless]
-            if arguments.repair and harm:
+            broken = any(finding.of_index for finding in harm)
+            if arguments.repair and not broken and any(finding.repairable for finding in harm):
                 forgotten, repaired = repair(database, harm), True
             digest = None if any(finding.fault == "index" for finding in findings) else content_digest(database)
     except DamagedIndex as error:  # its first page, without which SQLite opens no file
         harm = findings = [Finding("index", str(named_database(arguments.db) / INDEX), error.problem)]
+        broken = True
+    left = [finding for finding in harm if not (repaired and finding.repairable)]
     data = {
         "findings": [{**attrs.asdict(one), "harmless": one.harmless} for one in findings],
         "forgotten": forgotten,
@@ -435,13 +439,15 @@ def _verify(arguments: argparse.Namespace) -> int:
         print(f"{len(findings)} findings, {len(harm)} of them harmful; content {digest}")
     if forgotten:
         say(f"deleted {len(forgotten)} clips: add their songs again")
-    elif digest is None:
-        say(f"the index cannot be repaired: {MEND_INDEX}")
     elif repaired:
         say("repaired: no clip is lost by it")
-    elif harm:
+    if broken:
+        say(f"the index cannot be repaired: {MEND_INDEX}")
+    elif any(finding.repairable for finding in left):
         say("`mashkit db verify --repair` deletes damaged clips, so that `mashkit db add` makes them again")
-    return NOT_IN_ORDER if harm and not repaired else DONE
+    if any(finding.fault == "unreadable" for finding in left):
+        say("--repair leaves what is unreadable, because it may be whole: check the permissions and the disk")
+    return NOT_IN_ORDER if left else DONE
 
 
 def _prune(arguments: argparse.Namespace) -> int:

@@ -73,11 +73,7 @@ def statistics(database: MashupDB, generator: PaperGenerator | None = None) -> d
 
 
 def _totals(database: MashupDB) -> dict[str, Any]:
-    # Songs without clips are not counted: they are the same recording as another song, or unfinished.
-    ((songs, songs_s),) = database.rows(
-        "SELECT count(DISTINCT coalesce(recording, sha256)), coalesce(sum(duration_s), 0) FROM songs s"
-        " WHERE EXISTS (SELECT 1 FROM clips c WHERE c.song = s.number)"
-    )
+    songs, songs_s = database.total_of_recordings()
     ((clips, clips_s),) = database.rows("SELECT count(*), coalesce(sum(duration_s), 0) FROM clips")
     ((files, size),) = database.rows("SELECT count(*), coalesce(sum(bytes), 0) FROM objects")
     ((failed,),) = database.rows("SELECT count(*) FROM failures")
