@@ -10,7 +10,7 @@ and against rules that read sound, `mashkit bench run amu_vs_premixnet` says wha
 Checkpoints of one variant and preset are taken for seeds of one training: the table has the mean over them, and the
 least and the greatest. Intervals are of the first of them: bootstrap by song. With --write the numbers are kept under
 that name in benchmarks/results/networks.json and networks.md, with those of other checkpoints there that answered the
-same questions.
+same questions. With --split validation, songs that the checkpoints were chosen by are asked about as well.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ from mashkit_mashnet.f0chroma import harmony
 from mashkit_mashnet_train.calibration import probabilities
 from mashkit_mashnet_train.examples import RULES_VERSION, Clips, Drawer, Example, Split
 from mashkit_mashnet_train.interval_data import Lookup
+from mashkit_mashnet_train.learnt_songs import LEARNT, learnt_by, songs_by_part
 from mashkit_mashnet_train.spectra_data import collated
 from mashkit_mashnet_train.store import Store, open_store
 
@@ -83,19 +84,21 @@ Judge = Callable[[Sequence[Example]], np.ndarray[Any, np.dtype[np.float64]]]
 
 
 # ------------------------------------------------------------------------------------------------------- examples
-def heard_by(checkpoints: Sequence[Checkpoint]) -> set[str]:
-    """Return the titles of the recordings that one of some networks was trained or chosen on."""
-    return {title for one in checkpoints for title in one.training.get("data", {}).get("recordings", ())}
+def heard_by(checkpoints: Sequence[Checkpoint], stores: Sequence[Store] = (), *, chosen: bool = True) -> set[str]:
+    """Return the keys of the songs that one of some networks was trained on or, with ``chosen``, chosen by."""
+    parts = LEARNT if chosen else LEARNT[:1]
+    learnt = [learnt_by(checkpoint.training, stores) for checkpoint in checkpoints]
+    return {key for one in learnt for part in parts for key in one[part]}
 
 
 def unheard(store: Store, split: Split, checkpoints: Sequence[Checkpoint]) -> tuple[Clips, list[str]]:
     """Return the clips of a split without songs that a checkpoint was trained or chosen on, and these songs.
 
-    Clips and sound files of `mashkit features rendered` have the same names, so a title may be a clip's id.
+    Validation songs that it was chosen by stay in the validation split, because whoever asks for it wants these.
     """
-    heard = heard_by(checkpoints)
-    titles = store.source.get("titles", {})
-    known = sorted({one.song for one in store.records if one.id in heard or titles.get(one.song) in heard})
+    heard = heard_by(checkpoints, [store], chosen=split != "validation")
+    songs = {song for part in songs_by_part([store]).values() for song in part}
+    known = sorted(song.song for song in songs if song.keys & heard)
     own = {record.song for record in Clips([store], split).records}
     return Clips([store], split, without=known), [song for song in known if song in own]
 

@@ -57,6 +57,7 @@ from mashkit_mashnet_train.example_batches import network_input
 from mashkit_mashnet_train.example_store import ExampleRecord, ExampleStore, open_examples
 from mashkit_mashnet_train.examples import RULES_VERSION
 from mashkit_mashnet_train.interval_data import Lookup
+from mashkit_mashnet_train.learnt_songs import keys_of
 from mashkit_mashnet_train.store import open_store
 
 HERE = Path(__file__).parent
@@ -173,7 +174,9 @@ def judged(store: ExampleStore, checkpoints: Sequence[Checkpoint]) -> tuple[dict
     """
     heard = heard_by(checkpoints)
     every = {index: record for index, record in enumerate(store.records) if record.split == "test"}
-    test = {index: record for index, record in every.items() if heard.isdisjoint(record.titles)}
+    test = {
+        index: record for index, record in every.items() if heard.isdisjoint(keys_of(*record.songs, *record.titles))
+    }
     kinds = {Condition(record.kind) for record in test.values()}
     if not (Condition.ORIGINAL in kinds and Condition.MATCHED in kinds and kinds.intersection(UNMATCHED)):
         left = f": of {len(every)}, {len(every) - len(test)} are of songs that the checkpoints had" if every else ""

@@ -20,7 +20,7 @@ from typing import Any
 
 from mashkit.errors import MashkitError
 from mashkit.models import sha256_of
-from mashkit_mashnet.checkpoint import Checkpoint, load, save
+from mashkit_mashnet.checkpoint import Checkpoint, licences_of, load, save
 from mashkit_mashnet.ensemble import joined
 
 HERE = Path(__file__).parent
@@ -79,8 +79,10 @@ def _data(data: Mapping[str, Any]) -> list[str]:
             lines.append(f"| {part}, {source} | {found['songs']} | {found['clips']} | {found['hours']} |")
     for source in data["sources"]:
         made = ", ".join(f"{name} {value}" for name, value in source.items() if name not in ("licences", "recipe"))
-        licences = "; ".join(f"{name}: {licence}" for name, licence in source.get("licences", {}).items())
-        lines += ["", f"Recipe `{source.get('recipe')}` ({made}). {licences}."]
+        lines += ["", f"Recipe `{source.get('recipe')}` ({made}). {'; '.join(licences_of(source))}."]
+    own = {licence for source in data["sources"] for licence in licences_of(source)}
+    if more := sorted(set(data.get("licences", ())) - own):
+        lines += ["", f"The weights that training began with had learnt from songs and sounds under {'; '.join(more)}."]
     return lines
 
 

@@ -618,16 +618,6 @@ def test_what_no_store_holds_is_refused(store: Store) -> None:
         assert training_data([store], variant, preset, "controlled", 0, unlabelled=True).batch(0).targets.numel() > 8
 
 
-def test_recordings_that_are_left_out_are_known_even_where_there_is_one_alone(store: Store) -> None:
-    titles = {record.song: f"Band - {record.song}" for record in store.records}
-    named = attrs.evolve(store, source={**store.source, "titles": titles})
-    fold = Fold(3, len(titles))
-    data = IntervalData([named], fold=fold, validation_groups=1)
-    (left_out,) = (song for song, split in splits(titles, fold).items() if split == "test")
-    assert data.held_out == {"test": {titles[left_out]}, "validation": data.held.recordings}
-    assert len(data.held.recordings) >= 2
-
-
 def test_recordings_are_named_and_songs_that_were_made_are_not(store: Store) -> None:
     assert Clips([store], None).recordings == set()
     titles = {record.song: f"Band - {record.song}" for record in store.records}

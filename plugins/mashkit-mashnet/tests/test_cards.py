@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import attrs
 import pytest
 
 from mashkit_mashnet import SHIPPED
@@ -32,6 +33,23 @@ def test_a_card_is_that_of_the_weights(script: ModuleType, variant: str) -> None
     card = (PLUGIN / "cards" / f"{variant}.md").read_text(encoding="utf-8")
     assert card == script.card(load(path), path)
     assert "## Measured on rendered songs it never saw" in card
+
+
+def test_a_card_names_the_licences_of_all_songs(script: ModuleType, tmp_path: Path) -> None:
+    path = tmp_path / "premixnet.safetensors"
+    made = load(shipped("premixnet"))
+    source = {"recipe": "database", "licences": ["CC BY 4.0", "CC BY-NC 4.0"]}
+    data = {
+        **made.training["data"],
+        "sources": [source],
+        "stores": [],
+        "licences": [*source["licences"], "POP909: MIT"],
+    }
+    record = {**made.training, "data": data, "initial": {"variant": "premixnet", "sha256": "0", "data": {}}}
+    save(path, attrs.evolve(made, training=record))
+    card = script.card(load(path), path)
+    assert "Recipe `database` (). CC BY 4.0; CC BY-NC 4.0." in card
+    assert "The weights that training began with had learnt from songs and sounds under POP909: MIT." in card
 
 
 def test_weights_without_a_card_replace_nothing(

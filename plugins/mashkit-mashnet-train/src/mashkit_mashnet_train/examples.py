@@ -375,7 +375,7 @@ class Clips:
     @property
     def recordings(self) -> set[str]:
         """Titles of the songs that are real recordings: a benchmark does not judge a network by these."""
-        titles = [_titles(store) for store in self.stores]
+        titles = [titles_of(store) for store in self.stores]
         found = (titles[number][one.song] for (number, _), one in zip(self.places, self.records, strict=True))
         return {title for title in found if title}
 
@@ -402,7 +402,7 @@ def parts_of(stores: Sequence[Store], fold: Fold | None = None) -> dict[str, Spl
     UsageError
         As for :func:`split_all`, and if a clip's stems may have residue of a song of another split.
     """
-    parts = split_all([_titles(store) for store in stores], fold)
+    parts = split_all([titles_of(store) for store in stores], fold)
     for store in stores:
         for record in store.records:
             for other in record.facts.get(MIXED_WITH, ()):
@@ -415,13 +415,7 @@ def parts_of(stores: Sequence[Store], fold: Fold | None = None) -> dict[str, Spl
     return parts
 
 
-def recordings_of(stores: Sequence[Store], split: Split, fold: Fold | None = None) -> set[str]:
-    """Return the titles of the real recordings of a split, also of those that no example can be made of."""
-    parts = parts_of(stores, fold)
-    return {title for one in map(_titles, stores) for song, title in one.items() if title and parts[song] == split}
-
-
-def _titles(store: Store) -> dict[str, str | None]:
+def titles_of(store: Store) -> dict[str, str | None]:
     """Return the title of each song of a store; None for a song that was made for it."""
     titles = store.source.get("titles", {})
     return {record.song: titles.get(record.song) for record in store.records}

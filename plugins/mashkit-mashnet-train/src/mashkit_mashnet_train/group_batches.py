@@ -20,7 +20,6 @@ from mashkit_mashnet_train.examples import (
     Protocol,
     Random,
     fingerprint,
-    recordings_of,
 )
 from mashkit_mashnet_train.store import Store
 
@@ -67,7 +66,6 @@ class GroupBatches(ABC):
         self.training, self.held = (Clips(stores, split, fold, shares=shares) for split in ("training", "validation"))
         self._drawer = Drawer(self.training, protocol, beats, edge)
         self._held = Drawer(self.held, protocol, beats, edge)
-        self._left_out = recordings_of(stores, "test", fold)
         if fold is not None:
             settings = {**settings, "fold": str(fold)}
         if shares is not None:
@@ -87,11 +85,6 @@ class GroupBatches(ABC):
             "stores": [store.fingerprint for store in stores],
             "sources": [dict(store.source) for store in stores],
         }
-
-    @property
-    def held_out(self) -> Mapping[str, set[str]]:
-        """Titles of the real recordings by which the network is chosen, and of those that are left out for a test."""
-        return {"validation": self.held.recordings, "test": self._left_out}
 
     def batch(self, step: int) -> Batch:
         """Return training batch number ``step``."""

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from mashkit_mashnet.checkpoint import Calibration, Checkpoint
     from mashkit_mashnet.networks import Network, Preset
     from mashkit_mashnet_train.batches import TrainingData
-    from mashkit_mashnet_train.example_batches import ExampleBatches
-    from mashkit_mashnet_train.group_batches import GroupBatches
+    from mashkit_mashnet_train.examples import Split
+    from mashkit_mashnet_train.learnt_songs import Song
     from mashkit_mashnet_train.training import Predictions, TrainingConfig, TrainingResult
 
 DONE = 0
@@ -160,6 +160,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from mashkit.registry import Registry
     from mashkit_mashnet_train.example_store import is_example_store, open_examples
     from mashkit_mashnet_train.examples import Fold
+    from mashkit_mashnet_train.learnt_songs import learnt_by, named, songs_by_part
     from mashkit_mashnet_train.store import open_store
     from mashkit_mashnet_train.training import check, in_first_process, train
     from mashkit_mashnet_train.training.arithmetic import require_bfloat16
@@ -175,6 +176,7 @@ def _run(arguments: argparse.Namespace) -> int:
         open_examples(folder) if is_example_store(folder) else open_store(folder, write=not arguments.dry_run)
         for folder in arguments.data
     ]
+    fold = None if arguments.fold is None else Fold.parse(arguments.fold)
     data = training_data(
         stores,
         arguments.variant,
@@ -184,10 +186,12 @@ def _run(arguments: argparse.Namespace) -> int:
         unlabelled=config.unlabelled != "drop",
         drawn=arguments.batches,
         groups=arguments.groups,
-        fold=None if arguments.fold is None else Fold.parse(arguments.fold),
+        fold=fold,
         shares=None if arguments.shares is None else _shares(arguments.shares),
     )
-    heard = heard_before(initial, data)
+    songs = songs_by_part(stores, fold)
+    before = {} if initial is None else learnt_by(initial.training, stores)
+    heard = heard_before(before, songs)
     if heard and in_first_process():
         say(f"train: {_warning(heard, str(begun))}")
     if arguments.dry_run:
@@ -202,7 +206,7 @@ def _run(arguments: argparse.Namespace) -> int:
         result = train(network, data, config, arguments.output, notify)
     if not in_first_process():
         return DONE
-    told = finish(network, data, config, result, arguments.output, initial, heard)
+    told = finish(network, data, config, result, arguments.output, named(songs, before), initial, heard)
     if not printed(told, arguments):
         _print(told)
     return DONE
@@ -322,15 +326,24 @@ def first_network(variant: str, preset: str | None, seed: int, begun: Path | Non
     return network, found
 
 
-def heard_before(initial: Checkpoint | None, data: GroupBatches | ExampleBatches) -> dict[str, list[str]]:
-    """Return the songs of validation, and of the test, that a checkpoint had in its own training or validation."""
-    recordings = set() if initial is None else set(initial.training.get("data", {}).get("recordings", ()))
-    found = {part: sorted(recordings & titles) for part, titles in data.held_out.items()}
-    return {part: titles for part, titles in found.items() if titles}
+def heard_before(learnt: Mapping[Split, set[str]], songs: Mapping[Split, set[Song]]) -> dict[str, list[str]]:
+    """Return the songs of validation, and of the test, that other weights had in their own training or validation.
+
+    Parameters
+    ----------
+    learnt : mapping
+        What :func:`mashkit_mashnet_train.learnt_songs.learnt_by` returned of these weights.
+    songs : mapping
+        The songs of each part of the run.
+    """
+    keys = set().union(*learnt.values())
+    parts: tuple[Split, ...] = ("validation", "test")
+    found = {part: sorted({song.name for song in songs[part] if song.keys & keys}) for part in parts}
+    return {part: names for part, names in found.items() if names}
 
 
 def _warning(heard: Mapping[str, Sequence[str]], begun: str) -> str:
-    songs = " and ".join(f"{len(titles)} songs of the {part}, such as {titles[0]!r}" for part, titles in heard.items())
+    songs = " and ".join(f"{len(names)} songs of the {part}, such as {names[0]!r}" for part, names in heard.items())
     return (
         f"{begun} had learnt from {songs}, or was chosen by them: what this run measures on them is too good "
         "(begin with weights that never had these songs)"
@@ -343,6 +356,7 @@ def finish(
     config: TrainingConfig,
     result: TrainingResult,
     folder: Path,
+    songs: Mapping[str, Sequence[str]],
     initial: Checkpoint | None = None,
     heard: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, Any]:
@@ -360,9 +374,12 @@ def finish(
     result : TrainingResult
     folder : Path
         Gets the checkpoint ``<variant>.safetensors``, and the report.
+    songs : mapping
+        What :func:`mashkit_mashnet_train.learnt_songs.named` returned. The checkpoint alone has it, because the report
+        is for people.
     initial : Checkpoint, optional
         The checkpoint with whose weights training began. The new one names the recordings of both, because a benchmark
-        must not judge a network by any of them.
+        must not judge a network by any of them, and the licences of both.
     heard : mapping, optional
         What :func:`heard_before` returned.
 
@@ -383,23 +400,27 @@ def finish(
     from mashkit.atomicfile import write_json
     from mashkit.models import sha256_of
     from mashkit_mashnet import checkpoint as files
+    from mashkit_mashnet_train.learnt_songs import licences
     from mashkit_mashnet_train.training import metrics, predict
 
     made = files.Checkpoint.of(network, variant=config.variant).halved()
     predictions = predict(made.network(config.device), data.validation(), config.device)
     calibration, told_of_it = _calibrated(predictions)
     record: dict[str, Any] = {**result.record, "validation": metrics(predictions), "calibration": told_of_it}
+    recordings, under = set(record["data"].get("recordings", ())), licences(record)
     if initial is not None:
         before = initial.training.get("data", {})
-        everything = {*before.get("recordings", ()), *record["data"].get("recordings", ())}
-        record["data"] = {**record["data"], "recordings": sorted(everything)}
-        record["initial"] = {"sha256": config.initial, "variant": initial.variant, "data": before}
+        recordings.update(before.get("recordings", ()))
+        under |= licences(initial.training)
+        record["initial"] = {"sha256": config.initial, "variant": initial.variant, "data": _without_songs(before)}
         if members := initial.training.get("members"):  # several networks in one file, each with data of its own
-            record["initial"]["members"] = [member.get("data", {}) for member in members]
+            record["initial"]["members"] = [_without_songs(member.get("data", {})) for member in members]
         if heard:
-            record["initial"]["heard"] = {part: list(titles) for part, titles in heard.items()}
+            record["initial"]["heard"] = {part: list(names) for part, names in heard.items()}
+    record["data"] = {**record["data"], "recordings": sorted(recordings), "licences": sorted(under)}
+    kept = {**record, "data": {**record["data"], "songs": dict(songs)}}
     path = folder / f"{config.variant}.safetensors"
-    files.save(path, files.Checkpoint.of(network, variant=config.variant, calibration=calibration, training=record))
+    files.save(path, files.Checkpoint.of(network, variant=config.variant, calibration=calibration, training=kept))
     told = {
         "checkpoint": str(path),
         "sha256": sha256_of(path),
@@ -412,6 +433,11 @@ def finish(
     }
     write_json(folder / REPORT, told)
     return {**told, "report": str(folder / REPORT)}
+
+
+def _without_songs(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a record says of data, without the keys of its songs: the new record has these among its own."""
+    return {name: value for name, value in data.items() if name != "songs"}
 
 
 def _calibrated(predictions: Predictions) -> tuple[Calibration, dict[str, Any]]:

@@ -188,6 +188,20 @@ def architecture(name: str) -> type[Network]:
     return found
 
 
+def licences_of(source: Mapping[str, Any]) -> list[str]:
+    """Return the licences that a source in a training record names, with what each is of, where the source says it.
+
+    Examples
+    --------
+    >>> licences_of({"licences": {"POP909": "MIT"}}), licences_of({"licences": ["CC BY 4.0"]}), licences_of({})
+    (['POP909: MIT'], ['CC BY 4.0'], [])
+    """
+    given = source.get("licences", {})
+    if isinstance(given, Mapping):
+        return [f"{name}: {licence}" for name, licence in given.items() if licence]
+    return [licence for licence in given if licence]
+
+
 def save(path: Path | str, checkpoint: Checkpoint, *, half: bool = True) -> None:
     """Write the whole checkpoint, or leave the file as it was.
 
