@@ -146,14 +146,6 @@ class ExampleBatches:
         songs = {song for _, _, record in found for song in record.songs}
         return {"songs": len(songs), "examples": len(found), **{name: kinds[name] for name in CLASSES}}
 
-    @property
-    def held_out(self) -> Mapping[str, set[str]]:
-        """Titles of the songs by which the network is chosen, and of those that are left out for a test."""
-        return {
-            split: {title for _, _, one in split_records(self.stores, split) for title in one.titles}
-            for split in ("validation", "test")
-        }
-
     def batch(self, step: int) -> Batch:
         """Return training batch number ``step``: an original of each vocal, and the other classes that it has."""
         random = np.random.default_rng([self.seed, step])
