@@ -43,6 +43,7 @@ from mashkit.errors import MashkitError, OptionError, OutputError, PluginWarning
 from mashkit.interfaces import Analyzer, Scorer, Separator
 from mashkit.interfaces.analyzer import ANALYSIS_FIELDS
 from mashkit.interfaces.scorer import RelativeScorer
+from mashkit.licences import joined
 from mashkit.mashup import Mashup
 from mashkit.types import Analysis, Audio, Score, StemSet
 from mashkit.types.stems import REST
@@ -195,17 +196,13 @@ def _made(make: Make, kind: str, names: Iterable[str], given: Mapping[str, Any])
 
 
 def _card(name: str, kind: str, parts: Sequence[Component], provides: Iterable[str], summary: str) -> ComponentInfo:
-    def joined(field: str) -> str:
-        values = dict.fromkeys(getattr(part.info, field) for part in parts)
-        return " AND ".join(value for value in values if value not in ("", "none")) or "none"
-
     return ComponentInfo(
         name=name,
         target=f"mashkit.composite:{kind}",
         summary=summary,
         provides=provides,
-        code_license=joined("code_license"),
-        weights_license=joined("weights_license"),
+        code_license=joined(part.info.code_license for part in parts),
+        weights_license=joined(part.weights_license() for part in parts),
         citation="; ".join(dict.fromkeys(part.info.citation for part in parts if part.info.citation)),
         engine=" + ".join(dict.fromkeys(part.info.engine for part in parts if part.info.engine)),
         thread_safe=all(part.info.thread_safe for part in parts),
@@ -232,6 +229,10 @@ class _Composite(Component):
         return {
             f"{part.info.name}/{file}": digest for part in self.members() for file, digest in part.weights().items()
         }
+
+    def weights_license(self) -> str:
+        """Return the licences of every part's weights."""
+        return joined(part.weights_license() for part in self.members())
 
     def trained_on(self) -> tuple[str, ...]:
         """Return the recordings that any part was trained on."""

@@ -687,7 +687,7 @@ def _check_values(cls: type[Component], component: str, options: Mapping[str, An
 
     Only numbers, text and choices are checked, and only options that the class does not convert.
     """
-    hints = _hints(cls)
+    hints = option_types(cls)
     for field in attrs.fields(cls):
         name = field.alias or field.name
         if name not in options or field.name not in hints:
@@ -702,7 +702,7 @@ def _check_values(cls: type[Component], component: str, options: Mapping[str, An
 
 def _check_converters(cls: type[Component], component: str, options: Mapping[str, Any]) -> None:
     """Raise OptionError for the first option that its converter refuses, because the converter's error names none."""
-    hints = _hints(cls)
+    hints = option_types(cls)
     for field in attrs.fields(cls):
         name = field.alias or field.name
         if name not in options or not callable(field.converter) or isinstance(field.converter, attrs.Converter):
@@ -722,10 +722,11 @@ def _said(error: Exception) -> str:
     return str(error.args[0]) if error.args else type(error).__name__
 
 
-def _hints(cls: type[Component]) -> Mapping[str, Any]:
+def option_types(cls: type[Component]) -> Mapping[str, Any]:
+    """Return the types of a component's fields by name; empty if one names what exists only for type checkers."""
     try:
         return typing.get_type_hints(cls)
-    except Exception:  # noqa: BLE001 — annotations may use names that exist only for type checkers
+    except Exception:  # noqa: BLE001 — annotations are a plugin's code
         return {}
 
 

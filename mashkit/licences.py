@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 PERMISSIVE = frozenset(
     {
@@ -24,8 +24,22 @@ PERMISSIVE = frozenset(
 )
 """SPDX identifiers of licences that allow any use, also in closed and in paid work, and need at most a credit (ours). A
 licence that is not listed does not fit, so that a licence that has not been reviewed is refused."""
+UNKNOWN = "unknown"
+"""Stands for a licence that nobody has stated; it fits no policy but "any"."""
 POLICIES: Mapping[str, frozenset[str] | None] = {"any": None, "permissive": PERMISSIVE}
 """Policy → the licences it allows; None for all."""
+
+
+def joined(licences: Iterable[str]) -> str:
+    """Return one SPDX expression of the licences of several things that are used together; "none" without any.
+
+    Examples
+    --------
+    >>> from mashkit.licences import joined
+    >>> joined(["MIT", "none", "MIT", "CC-BY-4.0"]), joined(["none"])
+    ('MIT AND CC-BY-4.0', 'none')
+    """
+    return " AND ".join(one for one in dict.fromkeys(licences) if one not in ("", "none")) or "none"
 
 
 def fits(licence: str, policy: str) -> bool:

@@ -15,7 +15,7 @@ import importlib.util
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Literal
 from urllib.parse import urlsplit
@@ -26,6 +26,7 @@ import platformdirs
 from mashkit.arguments import named_path
 from mashkit.components.environments import create_command, environment_path, weight_package
 from mashkit.errors import MashkitError, OutputError, raised
+from mashkit.licences import UNKNOWN, joined
 from mashkit.locks import lock
 
 MODELS_VARIABLE = "MASHKIT_MODELS"
@@ -149,6 +150,41 @@ def _data_file(distribution: importlib.metadata.Distribution, path: str) -> Path
         if row and row[0].endswith(f"../{path}"):
             return Path(str(distribution.locate_file(row[0]))).resolve()
     return None
+
+
+def licence_of(in_use: Mapping[str, str], registered: Iterable[WeightFile]) -> str:
+    """Return the SPDX expression of the licences of weight files in use, for :meth:`Component.weights_license`.
+
+    Parameters
+    ----------
+    in_use : mapping of str to str
+        File name → sha256, as of :meth:`Component.weights`.
+    registered : iterable of WeightFile
+        The files whose licence is known.
+
+    Returns
+    -------
+    str
+        The licences of the files, joined by AND. "unknown" if a file is not registered, whatever its name: it may have
+        been trained by its user, on anything.
+
+    Examples
+    --------
+    >>> from mashkit.models import WeightFile, licence_of
+    >>> net = WeightFile(name="acme/net.pt", component="scorer acme", sha256="0a" * 32, licence="MIT", package="acme")
+    >>> licence_of({"net.pt": "0a" * 32}, [net])
+    'MIT'
+    >>> licence_of({"net.pt": "0b" * 32}, [net])
+    'unknown'
+    """
+    files = list(registered)
+    licences = []
+    for sha256 in in_use.values():
+        licence = next((file.licence for file in files if sha256.startswith(file.sha256)), None)
+        if licence is None:
+            return UNKNOWN
+        licences.append(licence)
+    return joined(licences)
 
 
 Status = Literal["ok", "missing", "damaged"]

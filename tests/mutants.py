@@ -1067,6 +1067,19 @@ class TestTrainedOnLetters(OfScorers):
 
 
 @attrs.define(kw_only=True, eq=False)
+class LicenceOfAnyFile(Loudness):
+    checkpoint: Path | None = None
+
+    def weights(self) -> Mapping[str, str]:
+        return {} if self.checkpoint is None else {self.checkpoint.name: "0" * 64}
+
+
+@caught_by("test_a_component_with_an_option_for_files_says_their_licence")
+class TestLicenceOfAnyFile(OfScorers):
+    mutant = LicenceOfAnyFile
+
+
+@attrs.define(kw_only=True, eq=False)
 class CopiedInPart(Loudness):
     scale: float = 1.0
 

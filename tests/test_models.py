@@ -21,7 +21,7 @@ from mashkit import hookimpl, models
 from mashkit.cli import main
 from mashkit.errors import OutputError, PluginWarning
 from mashkit.locks import lock
-from mashkit.models import ModelError, WeightFile, file_sha256, pull, require, status
+from mashkit.models import ModelError, WeightFile, file_sha256, licence_of, pull, require, status
 from mashkit.registry import Registry
 
 CONTENT = np.random.default_rng(0).integers(0, 256, 3_000_000, dtype=np.uint8).tobytes()
@@ -119,6 +119,15 @@ def test_a_download_that_was_cut_off_goes_on(server: Server, folder: Path, range
     server.cut_after = None
     assert pull(one).read_bytes() == CONTENT
     assert server.asked[1] is not None
+
+
+def test_licences_are_those_of_files_that_are_registered(server: Server) -> None:
+    mit, other = weights(server), weights(server, "b.th", sha256="0123abcd", licence="CC-BY-4.0")
+    assert licence_of({}, [mit]) == "none"
+    assert licence_of({"any-name.th": SHA256}, [other, mit]) == "MIT"
+    assert licence_of({"a": SHA256, "b": "0123abcd" + "e" * 56}, [mit, other]) == "MIT AND CC-BY-4.0"
+    assert licence_of({"net.th": "f" * 64}, [mit, other]) == "unknown"
+    assert licence_of({"net.th": SHA256, "mine.th": "f" * 64}, [mit, other]) == "unknown"
 
 
 def test_a_file_that_another_process_downloads_is_left_to_it(server: Server, folder: Path) -> None:

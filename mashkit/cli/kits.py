@@ -17,7 +17,7 @@ from mashkit.cli.console import say
 from mashkit.components import Component
 from mashkit.composite import CACHED, is_composite
 from mashkit.errors import MashkitError, PlanError, UsageError
-from mashkit.licences import fits
+from mashkit.licences import UNKNOWN, fits
 from mashkit.paths import path_text
 from mashkit.pipeline import Kit
 from mashkit.types import Condition, Finish
@@ -234,11 +234,12 @@ def _not_allowed(described: Mapping[str, Any], policy: str) -> str:
 
     Labels and true stems, which are in a database too, have no licences of a component.
     """
-    wrong = [
-        f"{what} {described[field]}"
-        for what, field in (("code is under", "code_license"), ("weights are under", "weights_license"))
-        if not fits(described.get(field, "none"), policy)
-    ]
+    code, weights = (described.get(field, "none") for field in ("code_license", "weights_license"))
+    wrong = [] if fits(code, policy) else [f"code is under {code}"]
+    if not fits(weights, policy):
+        # Named if nobody has stated a licence, because it may be a file of the user's own.
+        files = described.get("weights", ()) if UNKNOWN in weights.split() else ()
+        wrong.append(f"weights {', '.join(files)} are under {weights}" if files else f"weights are under {weights}")
     return f"{described['kind']} {described['name']!r}: {' and '.join(wrong)}" if wrong else ""
 
 

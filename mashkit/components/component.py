@@ -64,7 +64,8 @@ class ComponentInfo:
     install : str
         The command that installs missing requirements; by default `pip install` with those that are missing.
     code_license, weights_license : str
-        SPDX expressions of the code that it runs and of the weights that it loads ("none" without weights).
+        SPDX expressions of the code that it runs and of the weights that it loads ("none" without weights). The card
+        is about the weights that the plugin ships or names; :meth:`Component.weights_license` is about those in use.
     citation : str
         The publication of the method.
     engine : str
@@ -301,6 +302,14 @@ class Component(ABC):
         """Return a mapping from file name to sha256 for every weight file in use; empty without weights."""
         return {}
 
+    def weights_license(self) -> str:
+        """Return the SPDX expression of the licence of the weights in use: by default that of the card.
+
+        A component with an option that names files overrides this (:func:`mashkit.models.licence_of`), because what
+        somebody has trained is not under the licence of the weights that its plugin ships.
+        """
+        return self.info.weights_license
+
     def members(self) -> Sequence[Component]:
         """Return the components that this one is made of, each once; by default none."""
         return ()
@@ -359,7 +368,7 @@ class Component(ABC):
             "weights": dict(self.weights()),
             "engine": self.info.engine,
             "code_license": self.info.code_license,
-            "weights_license": self.info.weights_license,
+            "weights_license": self.weights_license(),
         }
 
     def fingerprint(self) -> str:

@@ -58,6 +58,11 @@ class RemoteComponent(Component):
         weights: dict[str, str] = self.session.describe()["weights"]
         return weights
 
+    def weights_license(self) -> str:
+        """Return the licence of the weights in use of the component in the worker."""
+        licence: str = self.session.describe()["weights_license"]
+        return licence
+
     def trained_on(self) -> tuple[str, ...]:
         """Return the recordings that the weights of the component in the worker were trained on."""
         return self.session.made().trained_on

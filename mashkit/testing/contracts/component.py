@@ -5,19 +5,23 @@ from __future__ import annotations
 import concurrent.futures
 import functools
 import json
+import os
 import pickle
 import threading
+import typing
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, TypeVar
 
+import attrs
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from mashkit.components import Component
-from mashkit.discovery import Registered
+from mashkit.discovery import Registered, option_types
 from mashkit.errors import OptionError
+from mashkit.licences import UNKNOWN
 from mashkit.registry import Registry
 
 ROUNDING = 1e-4
@@ -42,6 +46,18 @@ def _expected_to_fail(check: Any, reason: str) -> Any:
         check(*arguments, **keywords)
 
     return pytest.mark.xfail(reason=reason, strict=True)(run)
+
+
+def _options_for_paths(cls: type[Component]) -> list[str]:
+    """Return the options whose type has a path in it."""
+    types = option_types(cls)
+    return [field.name for field in attrs.fields(cls) if field.init and _has_path(types.get(field.name))]
+
+
+def _has_path(hint: Any) -> bool:
+    if isinstance(hint, type) and issubclass(hint, os.PathLike):
+        return True
+    return any(map(_has_path, typing.get_args(hint)))
 
 
 @functools.cache
@@ -112,6 +128,13 @@ class ComponentContract:
 
     def test_what_it_was_trained_on_is_a_list_of_names(self, subject: Component) -> None:
         assert all(subject.recordings())
+
+    def test_a_component_with_an_option_for_files_says_their_licence(self, subject: Component) -> None:
+        if not _options_for_paths(type(subject)) or self.registered().info.weights_license == UNKNOWN:
+            pytest.skip("has no option that names files, or no known licence of its own weights")
+        assert type(subject).weights_license is not Component.weights_license, (
+            "override weights_license, because a file of its user's is not under the licence of the plugin's weights"
+        )
 
     def test_description_is_data(self, subject: Component) -> None:
         json.dumps(subject.describe(), allow_nan=False)  # because it is written to plan.json

@@ -148,6 +148,10 @@ def test_listing_the_plugin_does_not_import_torch() -> None:
 
 
 # -------------------------------------------------------------------------------------------------------- weights
+def test_the_licence_of_a_model_of_ones_own_is_unknown(models: Path) -> None:
+    assert BeatThisAnalyzer(folder=models, model="onsets").described()["weights_license"] == "unknown"
+
+
 def test_released_models_are_the_only_ones_without_a_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv(MODELS_VARIABLE, str(tmp_path))
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))

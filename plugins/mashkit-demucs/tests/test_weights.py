@@ -15,6 +15,7 @@ from demucs.demucs import Demucs
 from demucs.hdemucs import HDemucs
 
 from mashkit.errors import ComponentUnavailable
+from mashkit.models import sha256_of
 from mashkit.registry import Registry
 from mashkit.testing import signals
 from mashkit.types import Audio
@@ -184,6 +185,18 @@ def test_a_bag_may_name_a_model_twice(models: Path, tmp_path: Path) -> None:
 
 
 # ------------------------------------------------------------------------------------------------------------- read
+def test_the_licence_of_a_checkpoint_of_ones_own_is_unknown(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk.save_safetensors(tmp_path, "mine", disk.tiny_models()["waveform"])
+    assert create(folder=tmp_path, model="mine").described()["weights_license"] == "unknown"
+    name = f"955717e8-{sha256_of(tmp_path / 'mine.safetensors')[:8]}.th"
+    monkeypatch.setitem(FILES, "htdemucs", ("hybrid_transformer", (name,)))
+    (tmp_path / "bag.yaml").write_text('models: ["mine"]')
+    for model in ("mine", "bag"):  # a bag has no weights of its own
+        assert create(folder=tmp_path, model=model).described()["weights_license"] == "MIT"
+
+
 @pytest.mark.parametrize("signature", ["waveform", "lstm", "hybrid", "transformer", "six"])
 def test_safetensors_and_pickles_hold_the_same(models: Path, tmp_path: Path, signature: str) -> None:
     disk.save_safetensors(tmp_path, signature, disk.tiny_models()[signature])

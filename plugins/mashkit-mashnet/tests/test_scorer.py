@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import itertools
 from collections.abc import Callable
 from pathlib import Path
@@ -14,10 +15,12 @@ import soxr
 import torch
 from torch import nn
 
-from mashkit.errors import ComponentUnavailable, OptionError, PlanError
+from mashkit.cli.kits import require_licences
+from mashkit.errors import ComponentUnavailable, OptionError, PlanError, UsageError
 from mashkit.mashup import Mashup
 from mashkit.models import require, sha256_of
 from mashkit.networks.checkpoints import CheckpointError
+from mashkit.pipeline import Kit
 from mashkit.registry import Registry
 from mashkit.rendering.renderer import Renderer
 from mashkit.synthetic.source import SyntheticSource
@@ -35,6 +38,7 @@ from mashkit_mashnet.scorer import (
     PostMixNetScorer,
     PreMixNetLsroScorer,
     PreMixNetScorer,
+    shipped,
 )
 from mashkit_mashnet.spectra import Stage
 from mashkit_mashnet.stem_features import ROLES
@@ -359,6 +363,23 @@ def test_a_checkpoint_says_which_recordings_it_was_trained_on(tmp_path: Path, ch
     assert PreMixNetScorer().trained_on() == ()  # what ships was trained on rendered songs alone
 
 
+def test_the_licence_is_that_of_the_file_and_not_of_its_name(tmp_path: Path, checkpoint: Any) -> None:
+    mine = tmp_path / "premixnet.safetensors"
+    mine.write_bytes(checkpoint("premixnet").read_bytes())
+    assert PreMixNetScorer().described()["weights_license"] == "MIT"
+    assert PreMixNetScorer(checkpoint=mine).described()["weights_license"] == "unknown"
+    copy = tmp_path / "copy.safetensors"
+    copy.write_bytes(shipped("premixnet").read_bytes())
+    assert PreMixNetScorer(checkpoint=copy).described()["weights_license"] == "MIT"
+    for scorer, file in (("premixnet", ""), ("cached:premixnet", "premixnet/"), ("premixnet+random", "premixnet/")):
+        option = "premixnet.checkpoint" if "+" in scorer else "checkpoint"
+        made = Registry().create("scorer", scorer, {option: mine})
+        assert "unknown" in made.described()["weights_license"], scorer
+        kit = Kit(scorer=scorer, options={"scorer": {option: mine}})
+        with pytest.raises(UsageError, match=rf"weights {file}premixnet\.safetensors are under unknown, which"):
+            require_licences(kit, argparse.Namespace(licences="permissive"), {"scorer": "--scorer"})
+
+
 def test_what_ships_is_the_default(tmp_path: Path, checkpoint: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mashkit_mashnet.scorer.WEIGHTS_FOLDER", tmp_path)
     (tmp_path / "premixnet-lsro.safetensors").write_bytes(checkpoint("premixnet-lsro").read_bytes())
@@ -367,7 +388,7 @@ def test_what_ships_is_the_default(tmp_path: Path, checkpoint: Any, monkeypatch:
 
 def test_a_network_of_another_architecture(source: SyntheticSource, checkpoint: Any) -> None:
     scorer = PreMixNetScorer(checkpoint=checkpoint("postmixnet-lsro"))
-    with pytest.raises(CheckpointError, match="a postmixnet, not a premixnet"):
+    with pytest.raises(CheckpointError, match="its architecture is postmixnet, not premixnet"):
         scorer.score([mashup_of(source, source.clips[0])])
 
 

@@ -60,8 +60,9 @@ def test_a_model_that_is_another(tmp_path: Path) -> None:
 
 def test_a_model_we_have_not_seen_is_recorded(tmp_path: Path) -> None:
     put_model(tmp_path, "4stems")
-    weights = SpleeterSeparator(folder=tmp_path, stems=4).weights()
-    assert set(weights) == {f"4stems/{name}" for name in models.FILES}
+    described = SpleeterSeparator(folder=tmp_path, stems=4).described()
+    assert set(described["weights"]) == {f"4stems/{name}" for name in models.FILES}
+    assert described["weights_license"] == "unknown"
 
 
 def test_without_the_carrier_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -182,6 +182,16 @@ def test_a_checkpoint_comes_back(tmp_path: Path) -> None:
     assert found.stems["drums"].peak == 0.0  # an untrained network masks nothing
 
 
+def test_the_licence_is_that_of_the_file_and_not_of_its_name(tmp_path: Path) -> None:
+    mine = tmp_path / "stemnet.safetensors"
+    save(mine, StemNet(Size(channels=8, growth=4, scales=3)).eval(), {"phase": "test"})
+    assert StemNetSeparator().described()["weights_license"] == "MIT"
+    assert StemNetSeparator(checkpoint=mine).described()["weights_license"] == "unknown"
+    shipped = Path(separator.__file__).parent / "weights" / "stemnet.safetensors"
+    (tmp_path / "copy").write_bytes(shipped.read_bytes())
+    assert StemNetSeparator(checkpoint=tmp_path / "copy").described()["weights_license"] == "MIT"
+
+
 def test_a_checkpoint_may_lie_below_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     assert Registry().create("separator", "stemnet", {"checkpoint": "~/x"}).checkpoint == tmp_path / "x"  # type: ignore[attr-defined]

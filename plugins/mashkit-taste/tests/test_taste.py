@@ -247,6 +247,25 @@ def test_the_scorer_ranks_as_the_features_it_likes(tmp_path: Path) -> None:
             assert one.scale == "probability"
 
 
+def test_its_weights_are_under_the_licences_of_its_scorers(tmp_path: Path) -> None:
+    pytest.importorskip("mashkit_mashnet")
+
+    def taste_of(**options: str) -> Scorer:
+        chosen = [Chosen("postmixnet", options)]
+        scale = Scale(np.array([False]), np.array([0.5]), np.array([0.1]))
+        weights = dict(chosen[0].create(Registry()).weights())
+        path = tmp_path / "taste.json"
+        Taste(scorers=chosen, names=["postmixnet"], scale=scale, weights=np.array([1.0]), record={},
+              weights_of={"postmixnet": weights}).save(path)  # fmt: skip
+        return scorer(path)
+
+    mine = tmp_path / "mine.safetensors"
+    mine.write_bytes(b"learnt from anything")
+    assert scorer(MODEL).described()["weights_license"] == "none"
+    assert taste_of().described()["weights_license"] == "MIT"
+    assert taste_of(checkpoint=str(mine)).described()["weights_license"] == "unknown"
+
+
 def test_its_description_has_those_of_its_scorers() -> None:
     made = scorer(MODEL)
     described = made.described()

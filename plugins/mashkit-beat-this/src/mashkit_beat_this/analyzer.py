@@ -16,11 +16,11 @@ from mashkit.audio.buffers import resampled, settle
 from mashkit.components import ComponentInfo
 from mashkit.errors import ComponentUnavailable
 from mashkit.interfaces import Analyzer
-from mashkit.models import optional_path
+from mashkit.models import licence_of, optional_path
 from mashkit.networks.devices import DEVICE, OnDevice, inference, known_device
 from mashkit.timing.beats import tempo_of_beats
 from mashkit.types import Analysis, Audio, Samples, Times
-from mashkit_beat_this import ANALYZER
+from mashkit_beat_this import ANALYZER, WEIGHTS
 from mashkit_beat_this.spectrogram import BANDS, FRAME_RATE, SAMPLE_RATE, frame_count, log_mel
 from mashkit_beat_this.weights import Checkpoint, find, load
 
@@ -88,6 +88,10 @@ class BeatThisAnalyzer(OnDevice, Analyzer):
     def weights(self) -> Mapping[str, str]:
         """Return the file in use and its hash."""
         return self._checkpoint.hashes()
+
+    def weights_license(self) -> str:
+        """Return the licence of the file: "unknown" if it is not a released model."""
+        return licence_of(self.weights(), WEIGHTS)
 
     @functools.cached_property
     def _network(self) -> Any:

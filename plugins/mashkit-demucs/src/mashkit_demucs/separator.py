@@ -16,11 +16,11 @@ from mashkit.bench.musdb18 import TEST, TRAINING
 from mashkit.components import ComponentInfo, whole
 from mashkit.errors import ComponentUnavailable, OptionError
 from mashkit.interfaces import Separator
-from mashkit.models import optional_path
+from mashkit.models import licence_of, optional_path
 from mashkit.networks.devices import DEVICE, OnDevice, inference, known_device
 from mashkit.types import STEM_NAMES, Audio, StemSet
 from mashkit_demucs import SEPARATOR
-from mashkit_demucs.files import FILES, TRAINED_ON_TEST_SONGS
+from mashkit_demucs.files import FILES, TRAINED_ON_TEST_SONGS, weight_files
 from mashkit_demucs.segments import separate
 from mashkit_demucs.weights import LEAST_SEGMENT_S, Recipe, find, load
 
@@ -106,6 +106,13 @@ class DemucsSeparator(OnDevice, Separator):
     def weights(self) -> Mapping[str, str]:
         """Return the files in use and their hashes."""
         return self._recipe.sha256()
+
+    def weights_license(self) -> str:
+        """Return the licence of the checkpoints: of those in a folder, "unknown" if one is not a released one."""
+        if self.folder is None:
+            # Caches have only released weights, among them .safetensors, whose hashes are not published.
+            return self.info.weights_license
+        return licence_of(self._recipe.sha256_of_checkpoints(), weight_files())
 
     def trained_on(self) -> tuple[str, ...]:
         """Return the songs of MUSDB18 that the released weights were trained on; empty for weights of your own.

@@ -69,7 +69,12 @@ class Recipe:
 
     def sha256(self) -> dict[str, str]:
         """Return file name → sha256 of all files."""
-        return {path.name: file_sha256(path) for path in (*self.files, *([self.bag] if self.bag else []))}
+        bag = {} if self.bag is None else {self.bag.name: file_sha256(self.bag)}
+        return self.sha256_of_checkpoints() | bag
+
+    def sha256_of_checkpoints(self) -> dict[str, str]:
+        """Return file name → sha256 of the files of weights."""
+        return {path.name: file_sha256(path) for path in self.files}
 
 
 # ------------------------------------------------------------------------------------------------------------- find

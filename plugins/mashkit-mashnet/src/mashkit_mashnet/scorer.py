@@ -19,12 +19,12 @@ from mashkit.components import ComponentInfo, cost_only, whole
 from mashkit.errors import ComponentUnavailable
 from mashkit.interfaces import Scorer
 from mashkit.mashup import Mashup
-from mashkit.models import file_sha256, optional_path
+from mashkit.models import file_sha256, licence_of, optional_path
 from mashkit.networks.checkpoints import CheckpointError
 from mashkit.networks.devices import DEVICE, OnDevice, inference, known_device
 from mashkit.rendering.cache import Recent
 from mashkit.types import Role, Score
-from mashkit_mashnet import POSTMIXNET, POSTMIXNET_LSRO, PREMIXNET, PREMIXNET_LSRO
+from mashkit_mashnet import POSTMIXNET, POSTMIXNET_LSRO, PREMIXNET, PREMIXNET_LSRO, WEIGHTS
 from mashkit_mashnet.checkpoint import VARIANTS, Calibration, load
 from mashkit_mashnet.frontend import FrontEnd
 from mashkit_mashnet.networks import MixNet, Network
@@ -110,6 +110,10 @@ class NetworkScorer(OnDevice, Scorer):
         """Return the checkpoint and its hash."""
         return {self._path.name: file_sha256(self._path)}
 
+    def weights_license(self) -> str:
+        """Return the licence of the checkpoint: "unknown" if it is not one of those in this package."""
+        return licence_of(self.weights(), WEIGHTS)
+
     def trained_on(self) -> tuple[str, ...]:
         """Return the recordings that the checkpoint says it was trained and validated on."""
         return tuple(load(self._path).training.get("data", {}).get("recordings", ()))
@@ -130,7 +134,9 @@ class NetworkScorer(OnDevice, Scorer):
         due = VARIANTS[self.info.name]
         if checkpoint.architecture != due:
             raise CheckpointError(
-                self._path, f"a {checkpoint.architecture}, not a {due}", f"use scorer {checkpoint.architecture!r}"
+                self._path,
+                f"its architecture is {checkpoint.architecture}, not {due}",
+                f"use scorer {checkpoint.architecture!r}",
             )
         network = checkpoint.network(self.device)
         return Judge(network, checkpoint.calibration or Calibration())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import attrs
 import torch
@@ -13,11 +13,11 @@ from mashkit.audio.buffers import resampled, stems_of
 from mashkit.bench.musdb18 import TRAINING
 from mashkit.components import ComponentInfo, whole
 from mashkit.interfaces import Separator
-from mashkit.models import optional_path
+from mashkit.models import licence_of, optional_path
 from mashkit.networks.devices import DEVICE, OnDevice, inference, known_device
 from mashkit.types import Audio, StemSet
 from mashkit_openunmix import SEPARATOR
-from mashkit_openunmix.files import LICENCES, OFFICIAL, TRAINED_ON_MUSDB18
+from mashkit_openunmix.files import OFFICIAL, TRAINED_ON_MUSDB18, weight_files
 from mashkit_openunmix.pieces import separate
 from mashkit_openunmix.weights import Recipe, find, load
 
@@ -54,6 +54,8 @@ class OpenUnmixSeparator(OnDevice, Separator):
         If the weights are not on this machine.
     """
 
+    info: ClassVar[ComponentInfo] = SEPARATOR
+
     model: Literal["umxl", "umxhq", "umx"] = attrs.field(default="umxl", validator=attrs.validators.in_(OFFICIAL))
     folder: Path | None = attrs.field(default=None, converter=optional_path)
     iterations: int = attrs.field(default=1, validator=whole(0))  # openunmix's own default
@@ -65,15 +67,13 @@ class OpenUnmixSeparator(OnDevice, Separator):
     def __attrs_post_init__(self) -> None:
         self._recipe = find(self.model, self.folder)
 
-    @property
-    def info(self) -> ComponentInfo:  # type: ignore[override]
-        """The component's card with the licence of these weights; for your own model it is the strictest licence."""
-        own = bool(self._recipe.described_by)
-        return SEPARATOR if own else attrs.evolve(SEPARATOR, weights_license=LICENCES[self.model])
-
     def weights(self) -> Mapping[str, str]:
         """Return the files in use and their hashes."""
         return self._recipe.sha256()
+
+    def weights_license(self) -> str:
+        """Return the licence of these weights: "unknown" for your own model."""
+        return licence_of(self.weights(), weight_files())
 
     def trained_on(self) -> tuple[str, ...]:
         """Return the songs of MUSDB18 that umxhq and umx were trained on; empty for umxl and for your own model.

@@ -17,9 +17,9 @@ import attrs
 from mashkit.audio.buffers import resampled, stems_of
 from mashkit.components import ComponentInfo
 from mashkit.interfaces import Separator
-from mashkit.models import optional_path
+from mashkit.models import licence_of, optional_path
 from mashkit.types import Audio, StemSet
-from mashkit_spleeter import SEPARATOR
+from mashkit_spleeter import SEPARATOR, WEIGHTS
 from mashkit_spleeter.models import hashes, model_folder
 from mashkit_spleeter.pieces import separate
 
@@ -74,6 +74,10 @@ class SpleeterSeparator(Separator):
         """Return the files of the model, with their hashes."""
         model = model_folder(f"{self.stems}stems", self.folder)
         return {f"{model.name}/{name}": digest for name, digest in hashes(model).items()}
+
+    def weights_license(self) -> str:
+        """Return the licence of the model: "unknown" for four and five stems, whose files are not registered."""
+        return licence_of(self.weights(), WEIGHTS)
 
     def _separate(self, mix: Audio) -> StemSet:
         native = resampled(mix, SAMPLE_RATE)

@@ -25,6 +25,17 @@ SHIPPED = (5456912, "5f779af888ae6d14c49d4b158b6b74c73b24dc5f1f4803f8e865b7f0589
 """Size in bytes and sha256 of ``weights/stemnet.safetensors`` in this package."""
 
 
+WEIGHTS = WeightFile(
+    name="stemnet/stemnet.safetensors",
+    component="separator stemnet",
+    sha256=SHIPPED[1],
+    size=SHIPPED[0],
+    licence="MIT",
+    package="mashkit-stemnet",
+    path="mashkit_stemnet/weights/stemnet.safetensors",
+)
+
+
 @hookimpl
 def mashkit_register_separators() -> Iterable[ComponentInfo]:
     """Register the separator."""
@@ -34,17 +45,7 @@ def mashkit_register_separators() -> Iterable[ComponentInfo]:
 @hookimpl
 def mashkit_register_weights() -> Iterable[WeightFile]:
     """Register the checkpoint in this package."""
-    return [
-        WeightFile(
-            name="stemnet/stemnet.safetensors",
-            component="separator stemnet",
-            sha256=SHIPPED[1],
-            size=SHIPPED[0],
-            licence="MIT",
-            package="mashkit-stemnet",
-            path="mashkit_stemnet/weights/stemnet.safetensors",
-        )
-    ]
+    return [WEIGHTS]
 
 
 @hookimpl

@@ -17,15 +17,16 @@ from torch import Tensor
 from mashkit.audio.buffers import AudioBuffer, pieces, resampled, settle, weighted_sum
 from mashkit.components import ComponentInfo, cost_only, whole
 from mashkit.interfaces import Separator
-from mashkit.models import file_sha256, optional_path
+from mashkit.models import file_sha256, licence_of, optional_path
 from mashkit.networks.checkpoints import CheckpointError
 from mashkit.networks.devices import DEVICE, Each, OnDevice, known_device, steady_inference
 from mashkit.types import Audio, StemSet
+from mashkit_spleeter_torch import WEIGHTS as SPLEETER
 from mashkit_spleeter_torch.masking import HOP, OVERLAP, WINDOW, analysed, cut, joined, paste, synthesized
 from mashkit_spleeter_torch.separator import SAMPLE_RATE, VocalMask
 from mashkit_spleeter_torch.unet import FRAMES
 from mashkit_spleeter_torch.weights import SHA256, networks
-from mashkit_stemnet import SEPARATOR, SHIPPED
+from mashkit_stemnet import SEPARATOR, SHIPPED, WEIGHTS
 from mashkit_stemnet.checkpoint import load
 from mashkit_stemnet.network import BINS, LEVEL, SOURCES, StemNet
 
@@ -74,6 +75,10 @@ class StemNetSeparator(OnDevice, Separator):
         if self.checkpoint is None:
             return {**SHA256, _PACKAGED.name: SHIPPED[1]}
         return {**SHA256, self.checkpoint.name: _sha256(self.checkpoint, "check the option checkpoint")}
+
+    def weights_license(self) -> str:
+        """Return the licence of the weights: "unknown" with a checkpoint that is not the one in this package."""
+        return licence_of(self.weights(), (*SPLEETER, WEIGHTS))
 
     def trained_on(self) -> tuple[str, ...]:
         """Return the real songs that the checkpoint says it was trained on."""

@@ -13,6 +13,7 @@ import numpy as np
 from mashkit.components import ComponentInfo
 from mashkit.errors import ComponentUnavailable
 from mashkit.interfaces import Scorer
+from mashkit.licences import joined
 from mashkit.mashup import Mashup
 from mashkit.models import file_sha256, optional_path
 from mashkit.paths import path_text
@@ -82,6 +83,10 @@ class TasteScorer(Scorer):
         for name, scorer in self._scorers.items():
             files |= {f"{name}/{file}": digest for file, digest in scorer.weights().items()}
         return files
+
+    def weights_license(self) -> str:
+        """Return the licences of the scorers' weights; the taste itself is its user's own answers."""
+        return joined(scorer.weights_license() for scorer in self._scorers.values())
 
     def trained_on(self) -> tuple[str, ...]:
         """Return the recordings that the scorers were trained on."""
