@@ -27,7 +27,7 @@ from mashkit.bench.page import page, publish
 from mashkit.bench.records import Entry, Row
 from mashkit.bench.results import Result, read_result, rows_path
 from mashkit.bench.runner import ranked, recomputed, run
-from mashkit.bench.scorers import HEADLINES, TWIN_METRICS, ScorerTask
+from mashkit.bench.scorers import DISAGREE, HEADLINES, TWIN_METRICS, ScorerTask
 from mashkit.bench.suite import Competitor, Suite, load_suite
 from mashkit.bench.tables import SuiteError
 from mashkit.bench.tasks import Input, InputLost, digest_of_all
@@ -484,6 +484,51 @@ def test_a_plan_used_twice_is_scored_once(task: ScorerTask) -> None:
     plans = [(one.facts["plan"], one.parameters["stretcher"]) for one in inputs]
     assert len(set(plans)) == len(plans)
     assert len({one.name for one in inputs}) == len(inputs)
+
+
+def test_rounding_breaks_no_tie_in_any_metric_and_an_offset_makes_none(task: ScorerTask) -> None:
+    def rows_of(scores: Mapping[str, float], probability: float = 1.0) -> list[Row]:
+        twin = "harmonic +1 semitones"
+        uses = {
+            "a": [["controlled", "positive"], [twin, "original"]],
+            "b": [["controlled", "negative"]],
+            "c": [["controlled", "unlabelled"]],
+            "d": [[twin, "twin"]],
+            "e": [["other stretcher", "positive"]],
+            "f": [["other stretcher", "negative"]],
+        }
+        more = {"probability": probability, "score_cpu_s": 0.0, "score_wall_s": 0.0}
+        return [
+            row_of(
+                input=name, values={"score": score, **more}, peak_memory_mb=1.0,
+                facts={
+                    "uses": uses[name], "song": "s", "vocal": "v", "condition": "original",
+                    "same_as": {"e": "a", "f": "b"}.get(name),
+                },
+            )
+            for name, score in scores.items()
+        ]  # fmt: skip
+
+    ties = {
+        "within_auc": 50, "within_accuracy": 50, "auc": 50, "accuracy": 50, "average_rank": 1.5, "normalised_rank": 50,
+        "recall_1": 0, "mrr": 1 / 1.5, "harmonic_1": 50, "stretcher_auc_change": 0,
+    }  # fmt: skip
+    third = 0.1 + 0.2
+    for own, others in ((0.3, third), (third, 0.3)):
+        found = task.summarize(rows_of({name: own if name in "ae" else others for name in "abcdef"}))
+        assert {name: found[name] for name in ties} == pytest.approx(ties)
+        assert found["stretcher_correlation"] is None
+        assert task.auditions(
+            {
+                "one": rows_of({"a": own, "b": others}),
+                "other": rows_of({"a": others, "b": own}),
+            }
+        ).get(DISAGREE, []) == []  # fmt: skip
+    half = rows_of({"a": 0.5, "b": math.nextafter(0.5, 0)})
+    assert task.summarize(half)["accuracy"] == 50
+    offset = {name: 1e12 + (0.9 if name in "ae" else 0.1) for name in "abcdef"}
+    above = task.summarize(rows_of(offset, probability=0.0))
+    assert (above["within_auc"], above["harmonic_1"], above["average_rank"]) == (100, 100, 1)
 
 
 def test_draws_are_taken_alone_and_together(task: ScorerTask) -> None:

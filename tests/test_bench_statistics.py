@@ -27,6 +27,7 @@ from mashkit.bench.scorer_metrics import (
     preferred,
     reliability,
     roc_auc,
+    tied,
 )
 from mashkit.errors import UsageError
 from mashkit.metrics import ranks_among, top_accuracy
@@ -440,8 +441,25 @@ def test_what_differs_by_the_rounding_of_floats_is_equal() -> None:
         assert test.effect == pytest.approx(rank_biserial(one - other))
     assert differences([0.1 + 0.2, 5.0, math.nan], [0.3, 2.5, 1.0])[:2].tolist() == [0, 2.5]
     assert differences([0.0], [0.0]).tolist() == [0]
-    # Whatever the other scores, two of a pair are a tie or not by themselves.
-    assert value_of(preferred(examples([0.1 + 0.2, 1e-9, 1e15]), [0.3, 0.0, 0.0])) == pytest.approx(2.5 / 3)
+
+
+def test_scores_that_differ_in_their_last_bits_are_equal() -> None:
+    third = 0.1 + 0.2
+    # Whatever the other scores, two are a tie or not by themselves: one far away, small probabilities, a common offset.
+    found = tied([third, 0.3, 1e-9, 1e-40, 2e-40, 0.0, 1e15, -1e308, 1e308])
+    assert {score: other for score, other in found.items() if score != other} == {0.3: third}
+    offset = [1e12 + place / 100 for place in range(100)]
+    assert tied(offset) == dict(zip(offset, offset, strict=True))
+    assert list(tied([-third, -0.3]).values()) == [-0.3, -0.3]
+    assert tied([]) == {}
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=30))
+def test_ties_keep_the_order_and_are_there_once(values: list[float]) -> None:
+    found = tied(values)
+    for one, other in itertools.pairwise(sorted(values)):
+        assert found[one] <= found[other]
+    assert all(found[other] == other for other in found.values())
 
 
 def test_intervals_of_an_area_cover_it_too() -> None:

@@ -1,9 +1,10 @@
 """Metrics of scores of good and bad mashups: ranks, areas, accuracy, calibration, preference.
 
 Conventions: a class of examples consists of scores, each with the number of its vocal's song; higher scores are better.
-Every metric is a statistic of the songs' weights (:mod:`mashkit.statistics`), so that its value, its interval and
-its value in each song come from one formula. A class without examples makes the metric NaN. The functions take arrays
-and import nothing else of the benchmark.
+Equal scores are ties; :func:`tied` makes those equal that differ by rounding alone, before any metric. Every metric is
+a statistic of the songs' weights (:mod:`mashkit.statistics`), so that its value, its interval and its value in each
+song come from one formula. A class without examples makes the metric NaN. The functions take arrays and import nothing
+else of the benchmark.
 
 Examples
 --------
@@ -31,10 +32,12 @@ import numpy.typing as npt
 from mashkit import metrics
 from mashkit.errors import UsageError
 from mashkit.metrics import CALIBRATION_BINS, Bin, calibration_bins, ranks_among
-from mashkit.statistics import ROUNDING, SHARE, Statistic, Values, combined, pair_ratio, ratio
+from mashkit.statistics import SHARE, Statistic, Values, combined, pair_ratio, ratio
 
 THRESHOLD = 0.5
 """A probability at or above it counts as "good" (docs/paper.md, row 31)."""
+LAST_BITS = 2.0**-48
+"""Relative size, 16 units in the last place, of differences of scores that are taken for rounding (ours)."""
 
 
 def _floats(values: Any) -> Values:
@@ -79,6 +82,33 @@ class Examples:
     def sums(self, values: npt.ArrayLike) -> Values:
         """Return, for each song, the sum of one value an example."""
         return np.bincount(self.songs, np.asarray(values, np.float64), minlength=self.count).astype(np.float64)
+
+
+# ------------------------------------------------------------------------------------------------------------- ties
+def tied(scores: Iterable[float]) -> dict[float, float]:
+    """Return what each of a competitor's scores is compared as: those that differ in their last bits alone are equal.
+
+    The same sum in another order has other last bits. From the highest score on, each that is within :data:`LAST_BITS`
+    of a higher one counts as that one. The difference is relative to the two scores, not to the spread of all.
+    Otherwise small probabilities, which have all their digits, would be ties beside large ones, and one score far from
+    the others would make ties of those.
+
+    Parameters
+    ----------
+    scores : iterable of float
+        Finite.
+
+    Examples
+    --------
+    >>> tied([0.3, 0.1 + 0.2, 0.30001])
+    {0.30001: 0.30001, 0.30000000000000004: 0.30000000000000004, 0.3: 0.30000000000000004}
+    """
+    found: dict[float, float] = {}
+    for score in sorted(set(scores), reverse=True):
+        higher = next(reversed(found.values()), score)
+        near = higher - score <= LAST_BITS * max(abs(higher), abs(score))
+        found[score] = higher if near else score
+    return found
 
 
 # ------------------------------------------------------------------------------------------------------------ ranks
@@ -196,5 +226,5 @@ def calibration_error(positive: Examples, negative: Examples, bins: int = CALIBR
 def preferred(originals: Examples, twins: Sequence[float] | Values) -> Statistic:
     """Return the share of twins in which the original scores higher, ties half; 0.5 is chance."""
     others = np.asarray(twins, np.float64)
-    tied = np.isclose(originals.scores, others, rtol=ROUNDING, atol=0)
-    return mean_over(originals, np.where(tied, 0.5, originals.scores > others), tie=0.5)
+    higher = np.where(originals.scores == others, 0.5, originals.scores > others)
+    return mean_over(originals, higher, tie=0.5)

@@ -64,6 +64,7 @@ from mashkit.bench.scorer_metrics import (
     preferred,
     reliability,
     roc_auc,
+    tied,
 )
 from mashkit.bench.scorer_words import lead
 from mashkit.bench.tables import SuiteError, from_table, names
@@ -119,6 +120,10 @@ PREFIXES = {"controlled": "", "paper": "paper_"}
 """Experiment protocol → prefix of its metrics' names: the controlled protocol has none."""
 
 
+_TIES = " For this and all other metrics, scores that differ in their last bits alone are ties."
+"""The end of what the first metric says."""
+
+
 def _metrics() -> Iterator[Metric]:
     for name, prefix in PREFIXES.items():
         # A scorer that detects the stretcher gets good values in the paper's protocol, so these metrics have no weight.
@@ -126,7 +131,8 @@ def _metrics() -> Iterator[Metric]:
         how = "controlled" if name == "controlled" else "as in the paper"
         yield _share(
             f"{prefix}within_auc", f"AUC within vocals, {name}", "How often a positive scores above a negative of the "
-            f"same vocal, ties half: mean over vocals; {how}. 50 is chance.", weight=2 * weight,
+            f"same vocal, ties half: mean over vocals; {how}. 50 is chance."
+            f"{_TIES if name == 'controlled' else ''}", weight=2 * weight,
         )  # fmt: skip
         yield _share(
             f"{prefix}within_accuracy", f"accuracy within vocals, {name}", "Of each vocal as many mashups with the "
@@ -640,7 +646,7 @@ def _songs(rows: Sequence[Row]) -> list[str]:
 
 
 def _grouped(rows: Sequence[Row], draws: Iterable[int] | None = None) -> dict[str, dict[str, list[Row]]]:
-    """Return the rows of each group and part; rows of missing inputs are left out.
+    """Return a competitor's rows of each group and part, with ties; rows of missing inputs are left out.
 
     A group in which a row failed is left out as a whole, because the best of a scorer's cases would be no fair measure.
 
@@ -653,7 +659,7 @@ def _grouped(rows: Sequence[Row], draws: Iterable[int] | None = None) -> dict[st
     wanted = None if draws is None else set(draws)
     groups: dict[str, dict[str, dict[str, Row]]] = {}
     failed = set()
-    for row in rows:
+    for row in _with_ties(rows):
         for group, part, draw in _uses(row):
             if row.ok and (wanted is None or draw in wanted):
                 groups.setdefault(group, {}).setdefault(part, {})[row.input] = row
@@ -664,6 +670,18 @@ def _grouped(rows: Sequence[Row], draws: Iterable[int] | None = None) -> dict[st
         for group, parts in groups.items()
         if group not in failed
     }
+
+
+def _with_ties(rows: Sequence[Row]) -> list[Row]:
+    """Return a competitor's rows in which scores that differ by rounding alone are equal (:func:`tied`)."""
+    compared = tied(row.values["score"] for row in rows if row.ok)
+
+    def one(row: Row) -> Row:
+        if not row.ok or compared[row.values["score"]] == row.values["score"]:
+            return row
+        return attrs.evolve(row, values={**row.values, "score": compared[row.values["score"]]})
+
+    return [one(row) for row in rows]
 
 
 def _uses(row: Row) -> Iterator[tuple[str, str, int]]:
@@ -768,7 +786,7 @@ def _robustness(rows: Sequence[Row]) -> dict[str, float]:
     from scipy import stats
 
     songs, groups = _songs(rows), _grouped(rows)
-    by_name = {row.input: row for row in rows}
+    by_name = {row.input: row for row in _with_ties(rows)}
     found = {}
     for kind in ROBUST:
         # Without a plan's own row, which was lost or is not judged, there is nothing to compare the other one with.
