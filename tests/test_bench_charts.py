@@ -70,6 +70,21 @@ def test_every_value_of_a_box_is_a_dot_in_its_place() -> None:
     assert len(svg) < 25_000
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("largest", "unit"), [(1.5e308, "1e+308"), (5e-320, "1e-320"), (3e-310, "1e-310")])
+@pytest.mark.parametrize("least", [0.0, -1.0])
+def test_values_of_any_size_are_drawn(largest: float, unit: str, least: float) -> None:
+    boxes = {"a": [least * largest, 0.5 * largest, largest], "b": [0.0]}
+    said = texts(draw(BoxChart(title="t", caption="", x_label="score", boxes=boxes)))
+    assert f"score, divided by {unit}" in said
+    assert len([text for text in said if re.fullmatch(r"[\d.−]+", text)]) > 3
+
+
+def test_usual_values_are_drawn_as_they_are() -> None:
+    for values in ([0.0], [1e12, 1e12 + 1], [1e-200, 1e200]):
+        assert "score" in texts(draw(BoxChart(title="t", caption="", x_label="score", boxes={"a": values})))
+
+
 @pytest.mark.parametrize(
     ("label", "shown"),
     [("$HOME/$x_y_z$", "$HOME/$x_y_z$"), ("5 $_6^ of $7", "5 $_6^ of $7"), ("_ours", "_ours"), ("a\x1bb", r"a\x1bb"),

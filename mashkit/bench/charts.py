@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -32,6 +33,10 @@ ROW_IN = 0.27
 """Height of a competitor's row, inches."""
 _FEW_DECADES = 1000
 """Largest ratio of an axis's ends at which three ticks a decade do not overlap."""
+
+_FARTHEST = 250
+"""Largest power of ten, up or down, of values that matplotlib is given: beyond 280 its ticks overflow, and below −300
+it finds none."""
 
 # Stand-ins that :func:`_inline` replaces by the page's colours.
 _COLOURS = {"#010101": "var(--text)", "#020202": "var(--quiet)", "#030303": "var(--line)", "#040404": "var(--card)"}
@@ -170,6 +175,8 @@ def draw(chart: Chart) -> str:
     """
     if not has_values(chart):
         return '<p class="missing">Nothing was measured.</p>'
+    if isinstance(chart, BoxChart):
+        chart = _in_range(chart)
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
@@ -219,6 +226,17 @@ def draw(chart: Chart) -> str:
         # Not savefig, which draws everything twice.
         canvas.print_svg(written, metadata={"Date": None, "Creator": None})  # type: ignore[no-untyped-call]
     return _inline(written.getvalue(), chart.title)
+
+
+def _in_range(chart: BoxChart) -> BoxChart:
+    """Return a chart that can be drawn: values of any size, as scores can have it, are divided by a power of ten."""
+    largest = max(abs(value) for values in chart.boxes.values() for value in values)
+    power = math.floor(math.log10(largest)) if largest else 0
+    if abs(power) <= _FARTHEST:
+        return chart
+    unit = 10.0**power
+    boxes = {name: [value / unit for value in values] for name, values in chart.boxes.items()}
+    return attrs.evolve(chart, x_label=f"{chart.x_label}, divided by {unit:.0e}", boxes=boxes)
 
 
 def _height(chart: Chart) -> float:
