@@ -159,7 +159,8 @@ def test_there_and_back(good: Faulty, tmp_path: Path) -> None:
     settings = {**SETTINGS, "songs": ["Acme", "Nobody"], "stems": ["drums"]}
     inputs = [one for one in TASK.inputs(settings, tmp_path) if one.measure == "there and back"]
     assert [one.missing == "" for one in inputs] == [True, True, False, False]
-    assert "Nobody" in inputs[2].missing
+    assert "no drums stem of Nobody" in inputs[2].missing
+    assert str(tmp_path) not in inputs[2].missing  # because results are passed on
     assert inputs[0].files == (path,)
     there = TASK.measure(good, inputs[0])
     assert 0.9 < there["onset_correlation"] <= 1
@@ -169,6 +170,7 @@ def test_there_and_back(good: Faulty, tmp_path: Path) -> None:
 def test_without_recordings_their_inputs_are_missing_and_the_rest_is_there() -> None:
     inputs = TASK.inputs({**SETTINGS, "songs": ["Acme"], "stems": ["drums"]}, None)
     assert {one.measure for one in inputs if one.missing} == {"there and back"}
+    assert all("collection 'multitracks' is not here: no --data (" in one.missing for one in inputs if one.missing)
     assert len({one.name for one in inputs}) == len(inputs)
 
 

@@ -20,6 +20,7 @@ from mashkit.bench import sounds
 from mashkit.bench.charts import Chart, Point, RowChart, ScatterChart
 from mashkit.bench.ranking import Metric
 from mashkit.bench.records import Entry, Row, by_label, collect
+from mashkit.bench.registered import CollectionMissing, collections, folder_of
 from mashkit.bench.sounds import Case
 from mashkit.bench.tables import finite, finite_numbers, from_table, names, positive
 from mashkit.bench.tasks import Input, NotProvided, Task, stopwatch
@@ -264,16 +265,16 @@ def _input(measure: str, case: Case, *, alone: bool = False, **parameters: Any) 
 def _stems(asked: Settings, data: Path | None) -> list[Input]:
     """Return real stems, each to be stretched and to be shifted there and back."""
     found = []
+    folder, absent = None, ""
+    try:
+        folder = folder_of(collections()["multitracks"], data)
+    except CollectionMissing as error:
+        absent = str(error)
     for song in asked.songs:
         for stem in asked.stems:
-            folder = data / "multitracks" / song if data is not None else None
-            paths = sorted(folder.glob(f"{stem}.*")) if folder is not None else []
+            paths = sorted((folder / song).glob(f"{stem}.*")) if folder is not None else []
             files = [path for path in paths if path.suffix.lower() in AUDIO_SUFFIXES][:1]
-            missing = ""
-            if not files:
-                missing = (
-                    f"no {stem} stem in {folder}" if folder is not None else "no folder of recordings given (--data)"
-                )
+            missing = "" if files else absent or f"no {stem} stem of {song} in the collection of multitracks"
             found += [
                 Input(
                     name=f"{song}, {stem}: {case} and back",
