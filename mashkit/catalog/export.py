@@ -299,7 +299,7 @@ class _Tar:
 def _write_webdataset(
     database: MashupDB, records: Iterable[ClipRecord], folder: Path, paths: Mapping[str, str], fields: Sequence[str]
 ) -> list[Shard]:
-    ((path,),) = [paths.values()]
+    (path,) = paths.values()
     with replacing(folder / path) as temporary:
         with _Tar(temporary) as tar:
             for record in records:
