@@ -9,12 +9,14 @@ import contextlib
 import errno
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mashkit.errors import OutputError
+from mashkit.locks import held_folder
 from mashkit.paths import encodable, exists, is_file, is_folder, path_text, without_links
 
 if TYPE_CHECKING:
@@ -131,6 +133,77 @@ def as_json(data: Any) -> str:
 def write_json(path: Path, data: Any) -> None:
     """Write ``data`` as indented JSON; NaN is refused, because JSON has no NaN."""
     write_text(path, as_json(data) + "\n")
+
+
+def append_line(path: Path, line: str) -> None:
+    """Add a line to a text file, as UTF-8 and whole; the file is made if it is missing.
+
+    Parameters
+    ----------
+    path : Path
+    line : str
+        Without its end.
+
+    Raises
+    ------
+    OutputError
+        If the line cannot be written, for example because the disk is full. The file is as it was before then.
+    """
+    left = memoryview(f"{encodable(line)}\n".encode())
+    try:
+        with path.open("ab", buffering=0) as file:
+            end = file.seek(0, os.SEEK_END)
+            try:
+                while left:  # a disk that gets full takes a part of the line
+                    left = left[file.write(left) :]
+            except OSError:
+                with contextlib.suppress(OSError):  # the first error says more
+                    file.truncate(end)
+                raise
+    except OSError as error:
+        raise _not_written(path, error) from error
+
+
+def allocate(file: BinaryIO, size: int) -> None:
+    """Give a file its size, and reserve the room on the disk, before the file is mapped into memory and written there.
+
+    Writing to a mapped file on a full disk ends the process without an exception. Where a system cannot reserve room,
+    as macOS, the file gets only its size.
+
+    Parameters
+    ----------
+    file : binary file
+        Open for writing.
+    size : int
+        Bytes, > 0.
+
+    Raises
+    ------
+    OSError
+        If there is no room.
+    """
+    if sys.platform == "linux":
+        os.posix_fallocate(file.fileno(), 0, size)
+    else:
+        file.truncate(size)
+
+
+@contextlib.contextmanager
+def writing_alone(folder: Path) -> Iterator[None]:
+    """Keep other runs from writing into a folder while a block runs (:func:`mashkit.locks.held_folder`).
+
+    A folder that does not exist is not locked, so a check before it is made can be in such a block too.
+
+    Raises
+    ------
+    OutputError
+        If another run is writing into the folder.
+    """
+    taken = OutputError(
+        f"another run is writing into {path_text(folder)}", "wait until it ends, or name another folder"
+    )
+    with held_folder(folder, taken):
+        yield
 
 
 _ANOTHER = "choose another folder; on the command line with -o"

@@ -6,6 +6,7 @@ import functools
 import importlib.util
 import json
 import re
+import resource
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -436,6 +437,20 @@ def test_a_row_that_another_wrote_is_kept(tmp_path: Path) -> None:
     one.add(row_of(key="2"))
     assert list(other.rows) == ["1"]
     assert list(runner._Book(path).rows) == ["1", "2"]
+
+
+def test_a_full_disk_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "x.rows.jsonl"
+    book = runner._Book(path)
+    book.add(row_of(key="1"))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 20, hard))
+    try:
+        with pytest.raises(OutputError, match=r"cannot write .*x\.rows\.jsonl: File too large"):
+            book.add(row_of(key="2"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(runner._Book(path).rows) == ["1"]
 
 
 @pytest.mark.whole

@@ -8,7 +8,6 @@ free as soon as the samples are no longer used.
 from __future__ import annotations
 
 import mmap
-import os
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
+from mashkit.atomicfile import allocate
 from mashkit.errors import OutputError, UsageError
 from mashkit.types import Audio, Samples
 from mashkit.types.stems import REST
@@ -116,12 +116,7 @@ def _nameless_file(size: int) -> _NamelessFile:
     folder = tempfile.gettempdir()
     try:
         with tempfile.TemporaryFile(prefix="mashkit-") as file:
-            # The space is reserved now, because writing to a mapped file on a full disk ends the process without an
-            # exception.
-            if sys.platform == "linux":
-                os.posix_fallocate(file.fileno(), 0, size)
-            else:
-                file.truncate(size)
+            allocate(file, size)
             return _NamelessFile(file.fileno(), size)
     except OSError as error:
         raise OutputError(

@@ -25,7 +25,7 @@ from typing import Any, TypeAlias
 
 import attrs
 
-from mashkit.atomicfile import require_writable_folder
+from mashkit.atomicfile import append_line, require_writable_folder
 from mashkit.bench.comparisons import Comparison, against
 from mashkit.bench.identity import plugins_code
 from mashkit.bench.ranking import RULES, Metric, Standing, standings
@@ -311,9 +311,7 @@ class _Book:
     def add(self, row: Row) -> Row:
         self.rows[row.key] = row
         # In ASCII, because a name of a file may hold what UTF-8 cannot encode.
-        line = json.dumps({"key": row.key, **row.to_dict()}, allow_nan=False)
-        with self._path.open("a", encoding="ascii") as file:
-            file.write(f"{line}\n")
+        append_line(self._path, json.dumps({"key": row.key, **row.to_dict()}, allow_nan=False))
         return row
 
 
