@@ -25,7 +25,7 @@ from mashkit.catalog import Catalog
 from mashkit.catalog.database import MashupDB
 from mashkit.cli import main
 from mashkit.components import ComponentInfo
-from mashkit.errors import ComponentFailed, UsageError
+from mashkit.errors import ComponentFailed, OutputError, UsageError
 from mashkit.interfaces import Separator
 from mashkit.registry import Registry
 from mashkit.testing import signals
@@ -435,6 +435,8 @@ def test_a_store_is_rendered_and_gone_on_with(songs: Path, drums: Path, soundfon
     told: list[int] = []
 
     def stop(done: int, total: int) -> None:
+        with pytest.raises(OutputError, match="another run is writing into"):
+            render(tmp_path / "b", songs, drums, [soundfont], SHORT)
         told.append(done)
         if len(told) == 1:
             raise KeyboardInterrupt
@@ -450,6 +452,7 @@ def test_a_store_is_rendered_and_gone_on_with(songs: Path, drums: Path, soundfon
         )
     resumed = render(tmp_path / "b", songs, drums, [soundfont], SHORT)
     assert resumed.fingerprint == whole.fingerprint == open_store(tmp_path / "b").fingerprint
+    assert whole.source["licences"] == {"POP909": "MIT", "Groove MIDI Dataset": "CC BY 4.0"}  # and no singer's
     other = render(tmp_path / "c", songs, drums, [soundfont], attrs.evolve(SHORT, seed=6))
     assert other.fingerprint != whole.fingerprint
 
@@ -648,7 +651,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_store_of_a_database(database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     assert main(["features", "db", str(database), "-o", str(tmp_path / "store"), "--dry-run"]) == 0
-    assert capsys.readouterr().out.startswith("dry run: 1 clips of 1 songs, 0.0")
+    assert capsys.readouterr().out.startswith("dry run: 1 clip of 1 song, 0.0")
     (tmp_path / "file").touch()
     assert main(["features", "db", str(database), "-o", str(tmp_path / "file"), "--dry-run"]) == 1
     assert "file is a file" in capsys.readouterr().err
@@ -672,6 +675,44 @@ def test_a_store_of_a_database(database: Path, tmp_path: Path, capsys: pytest.Ca
     assert (analyzer["name"], analyzer["kind"]) == ("librosa", "analyzer")
     # The song's title as well, because a benchmark has to know what a network was trained on.
     assert store.source["titles"] == {clip.song: "One"}
+    assert store.source["licences"] == {"One": "unknown"}
+
+
+def test_a_clip_that_was_corrected_since_is_made_again(database: Path, tmp_path: Path) -> None:
+    edited = Path(shutil.copytree(database, tmp_path / "db"))
+    songs = tmp_path / "songs" / "Two"
+    songs.mkdir(parents=True)
+    stems = synthesized(compose(3, 1)).stems
+    for name in ("vocals", "drums", "other"):
+        save(songs / f"{name}.wav", stems[name].excerpt(0.0, 30.0))
+    command = ["db", "add", str(songs.parent), "--db", str(edited), "--protocol", "multitrack", "--analyzer", "librosa"]
+    assert main([*command, "-O", "executor.jobs=0", "--quiet"]) == 0
+    done: list[str] = []
+
+    def stop(clip: str, number: int, total: int) -> None:
+        done.append(clip)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        from_database(tmp_path / "store", edited, progress=stop)
+    assert len(list((tmp_path / "store" / "parts").glob("*.npz"))) == 1
+    assert main(["db", "edit", done[0], "--db", str(edited), "--tempo", "104.5", "--quiet"]) == 0
+    store = from_database(tmp_path / "store", edited)
+    with MashupDB(edited, write=False) as opened:
+        due = {clip.id: clip.analysis.tempo for clip in Catalog(opened).clips}
+    assert {record.id: record.analysis.tempo for record in store.records} == due
+    assert due[done[0]] == pytest.approx(104.5)
+
+
+def test_two_runs_do_not_write_one_store(database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["features", "db", str(database), "-o", str(tmp_path / "store"), "--quiet"]
+
+    def meanwhile(clip: str, done: int, total: int) -> None:
+        for words in (command, [*command, "--dry-run"]):
+            assert main(words) == 1
+            assert "another run is writing into" in capsys.readouterr().err
+
+    assert len(from_database(tmp_path / "store", database, progress=meanwhile)) == 1
 
 
 def test_a_clip_that_is_left_out_counts_as_done(database: Path, tmp_path: Path) -> None:

@@ -1,14 +1,17 @@
 """Stores: clips as features, written in any order and by interrupted runs, and what is refused."""
 
 import json
+import resource
+from collections.abc import Mapping
 from pathlib import Path
 
+import attrs
 import numpy as np
 import pytest
 
 from mashkit.errors import OutputError
 from mashkit.types import Analysis, Audio, Key, Role, Samples
-from mashkit_mashnet.stem_features import StemFeatures
+from mashkit_mashnet.stem_features import Bytes, StemFeatures
 from mashkit_mashnet_train.store import Record, StoreError, StoreWriter, open_store
 
 RATE = 22_050
@@ -133,3 +136,60 @@ def test_stores_that_are_none_are_refused(tmp_path: Path) -> None:
     index.write_text("{")
     with pytest.raises(StoreError, match="damaged"):
         open_store(tmp_path / "store")
+
+
+def test_what_was_corrected_or_is_gone_is_not_kept(tmp_path: Path) -> None:
+    source = {"recipe": "test", "licences": {"song": "unknown"}}
+    writer = StoreWriter(tmp_path, source)
+    for number in range(4):
+        writer.add(record(number), stems(number))
+    # What the licences are said to be changes no clip.
+    writer = StoreWriter(tmp_path, {**source, "licences": {"song": "CC0-1.0"}})
+    corrected = attrs.evolve(record(1), analysis=attrs.evolve(record(1).analysis, tempo=104.5))
+    wanted = {one.id: one.to_dict() for one in (record(0), corrected)}
+    writer.keep({**wanted, record(2).id: None})
+    assert [writer.has(record(number).id) for number in range(4)] == [True, False, True, False]
+    writer.add(corrected, stems(1))
+    store = writer.close()
+    assert [one.analysis.tempo for one in store.records] == [120.0, 104.5, 120.0]
+    assert store.source["licences"] == {"song": "CC0-1.0"}
+
+
+def test_a_finished_store_is_not_joined_anew(tmp_path: Path) -> None:
+    """Where folders cannot be locked, two runs may have begun a store."""
+    slow, fast = (StoreWriter(tmp_path, {}) for _ in range(2))
+    for number in range(2):
+        fast.add(record(number), stems(number))
+    fingerprint = fast.close().fingerprint
+    slow.add(record(0), stems(0))
+    with pytest.raises(StoreError, match="holds a finished store"):
+        slow.close()
+    assert open_store(tmp_path).fingerprint == fingerprint
+
+
+def test_room_for_the_arrays_is_reserved_before_they_are_written(tmp_path: Path) -> None:
+    """Writing to a mapped file on a full disk would end the process without a message."""
+    writer = StoreWriter(tmp_path, {})
+    writer.add(record(0), stems(0))
+
+    def fill(arrays: Mapping[str, Bytes]) -> None:
+        status = (tmp_path / "parts" / "big.npy").stat()
+        assert status.st_blocks * 512 >= status.st_size >= 1_000_000
+
+    writer._join({"big.npy": (1000, 1000)}, fill, {})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["big.npy", "index.json"]
+
+
+def test_a_disk_without_room_for_the_arrays_is_named(tmp_path: Path) -> None:
+    writer = StoreWriter(tmp_path, {})
+    writer.add(record(0), stems(0))
+    (tmp_path / "spectra.npy").write_bytes(b"left by a run that was interrupted")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    try:
+        with pytest.raises(OutputError, match=r"which needs \d+ MB more: File too large"):
+            writer.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert sorted(path.name for path in tmp_path.rglob("*.np*")) == ["song-0-0.npz"]
+    assert len(writer.close()) == 1

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from mashkit.atomicfile import write_json
 from mashkit.errors import UsageError
 from mashkit.types import as_tuple
 from mashkit_mashnet.frontend import FrontEnd
@@ -102,15 +100,16 @@ class ExampleWriter(PartWriter):
                 records.append(json.loads(arrays["record"].tobytes()))
                 for name, before in starts.items():
                     before.append(before[-1] + len(arrays[name]))
-        for name, front_end in front_ends.items():
-            shape = (starts[name][-1], len(SOUNDS), front_end.bands)
-            joined = np.lib.format.open_memmap(self.folder / f"{name}.npy", mode="w+", dtype=np.uint8, shape=shape)
-            for path, first, last in zip(parts, starts[name], starts[name][1:], strict=False):
+
+        def fill(joined: Mapping[str, Bytes]) -> None:
+            for number, path in enumerate(parts):
                 with np.load(path, allow_pickle=False) as arrays:
-                    joined[first:last] = arrays[name]
-            joined.flush()
-        write_json(
-            self.folder / INDEX,
+                    for name, own in starts.items():
+                        joined[f"{name}.npy"][own[number] : own[number + 1]] = arrays[name]
+
+        self._join(
+            {f"{name}.npy": (starts[name][-1], len(SOUNDS), one.bands) for name, one in front_ends.items()},
+            fill,
             {
                 "format": FORMAT,
                 "source": dict(self.source),
@@ -119,7 +118,6 @@ class ExampleWriter(PartWriter):
                 "examples": records,
             },
         )
-        shutil.rmtree(self.folder / PARTS)
         return open_examples(self.folder)
 
 

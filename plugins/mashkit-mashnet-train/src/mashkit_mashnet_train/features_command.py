@@ -120,7 +120,8 @@ def _database(arguments: argparse.Namespace, registry: Registry, progress: Calla
     if arguments.dry_run:
         with MashupDB(arguments.database, write=False) as database:
             clips = check(arguments.output, Catalog(database), arguments.database)
-            return _say_what_would_be_made(_clips((clip.song, clip.duration) for clip in clips), arguments)
+            found = _clips((clip.song, clip.duration) for clip in clips)
+            return _say_what_would_be_made(found, _counted(found), arguments)
     left_out: list[str] = []
     store = from_database(arguments.output, arguments.database, progress=progress, failed=left_out.append)
     return _say_what_was_made(store, _clips((one.song, one.duration) for one in store.records), left_out, arguments)
@@ -145,7 +146,7 @@ def _rendered(arguments: argparse.Namespace, registry: Registry, progress: Calla
     if arguments.dry_run:
         excerpts, _ = check(*inputs, options)
         found = _clips((one.song, 4 * one.bars * 60 / one.tempo) for one in excerpts)
-        return _say_what_would_be_made(found, arguments)
+        return _say_what_would_be_made(found, _counted(found), arguments)
     store = render(*inputs, options, jobs=arguments.jobs, progress=lambda done, total: progress("clip", done, total))
     return _say_what_was_made(store, _clips((one.song, one.duration) for one in store.records), [], arguments)
 
@@ -186,7 +187,9 @@ def _pipeline(arguments: argparse.Namespace, registry: Registry, progress: Calla
     if arguments.dry_run:
         found_songs = check(arguments.output, arguments.songs, arguments.stems, options, kit)
         songs = sum(isinstance(one, Song) for one in found_songs)
-        return _say_what_would_be_made({"examples": options.examples, "songs": songs}, arguments)
+        # A song may turn out to be unusable, or the same recording as another.
+        said = f"{_number(options.examples, 'example')} asked for, of at most {_number(songs, 'song')}"
+        return _say_what_would_be_made({"examples": options.examples, "songs": songs}, said, arguments)
     left_out: list[str] = []
     store = pipeline(
         arguments.output,
@@ -214,15 +217,19 @@ def _clips(songs_and_seconds: Iterable[tuple[str, float]]) -> dict[str, Any]:
 
 def _counted(found: Mapping[str, Any]) -> str:
     hours = f", {found['hours']:.2f} hours" if "hours" in found else ""
-    kind = "clips" if "clips" in found else "examples"
-    return f"{found[kind]} {kind} of {found['songs']} songs{hours}"
+    kind = "clip" if "clips" in found else "example"
+    return f"{_number(found[f'{kind}s'], kind)} of {_number(found['songs'], 'song')}{hours}"
 
 
-def _say_what_would_be_made(found: Mapping[str, Any], arguments: argparse.Namespace) -> int:
+def _number(count: int, kind: str) -> str:
+    return f"{count} {kind}{'s' * (count != 1)}"
+
+
+def _say_what_would_be_made(found: Mapping[str, Any], said: str, arguments: argparse.Namespace) -> int:
     from mashkit.cli.console import printed
 
     if not printed({"dry_run": True, **found}, arguments):
-        print(f"dry run: {_counted(found)}; nothing was made")
+        print(f"dry run: {said}; nothing was made")
     return DONE
 
 

@@ -1,15 +1,17 @@
 """A store: a folder of features, which is training data without sound.
 
 Each clip is written to its own file as soon as it is made, so an interrupted recipe continues where it stopped. `close`
-joins the clips into arrays, which are memory-mapped when a store is opened.
+joins the clips into arrays, which are memory-mapped when a store is opened. The files are deleted after that, so the
+folder needs room for the clips twice.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,7 +19,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from mashkit.atomicfile import replacing, require_possible_folder, require_writable_folder, write_json
+from mashkit.atomicfile import allocate, replacing, require_possible_folder, require_writable_folder, write_json
 from mashkit.errors import MashkitError, OutputError, UsageError
 from mashkit.types import Analysis, Role
 from mashkit_mashnet.frontend import FINE, LOG_FREQUENCY, FrontEnd
@@ -37,6 +39,9 @@ FORMAT = 1
 INDEX, SPECTRA, ONSETS, PARTS, SOURCE = "index.json", "spectra.npy", "onsets.npy", "parts", "source.json"
 FINE_SPECTRA = "spectra-fine.npy"
 
+LICENCES = "licences"
+"""The part of a source that has the licence of each thing that entries were made of. It changes no entry, so a run with
+another one goes on."""
 MIXED_WITH = "mixed_with"
 """The fact of a clip that names the songs whose residue its stems may have, because they were separated from mixes."""
 
@@ -95,6 +100,9 @@ def _how() -> dict[str, Any]:
 class PartWriter:
     """Writes each entry of a store to its own file, so that an interrupted recipe continues where it stopped.
 
+    Only one run may write into a folder at a time: a recipe uses its writer in a block of
+    :func:`mashkit.atomicfile.writing_alone`.
+
     Parameters
     ----------
     folder : Path
@@ -140,14 +148,13 @@ class PartWriter:
             If the folder cannot be written to.
         """
         require_possible_folder(folder)
-        if (folder / cls.index).exists():
-            raise StoreError(f"{folder} holds a finished store", "give another folder, or remove this one")
+        cls._require_unfinished(folder)
         if not any((folder / PARTS).glob("*.npz")):
             return
         # The source must be the same, because clips of two seeds have the same names and would end up in one store.
         begun, now = cls.begun(folder), _plain(known)
         names = {*begun, *now} if whole else set(now)
-        other = [name for name in sorted(names) if begun.get(name) != now.get(name)]
+        other = [name for name in sorted(names - {LICENCES}) if begun.get(name) != now.get(name)]
         if other:
             raise StoreError(
                 f"{folder} holds clips of an unfinished store made otherwise: not the same {', '.join(other)}",
@@ -155,9 +162,30 @@ class PartWriter:
             )
 
     @classmethod
+    def _require_unfinished(cls, folder: Path) -> None:
+        if (folder / cls.index).exists():
+            raise StoreError(f"{folder} holds a finished store", "give another folder, or remove this one")
+
+    @classmethod
     def begun(cls, folder: Path) -> dict[str, Any]:
         """Return the source of the unfinished store in a folder; empty if there is none, StoreError if damaged."""
         return _begun(folder / PARTS / SOURCE) if any((folder / PARTS).glob("*.npz")) else {}
+
+    def keep(self, entries: Mapping[str, Mapping[str, Any] | None]) -> None:
+        """Remove what an interrupted run wrote and what the store is not to be made of any more.
+
+        Its input may have been corrected since: an entry of other facts has other labels, and perhaps other features.
+
+        Parameters
+        ----------
+        entries : mapping of str to mapping
+            Id of each entry of the store → its record as JSON data; None for a record that is known only after the
+            entry is made, and which depends on nothing but the source.
+        """
+        for path in self._parts():
+            record = entries.get(path.stem)
+            if path.stem not in entries or (record is not None and _record_of(path) != _plain(record)):
+                path.unlink()
 
     def has(self, entry_id: str) -> bool:
         """Return whether an entry is written already."""
@@ -171,6 +199,60 @@ class PartWriter:
                 np.savez(file, **{"record": text, **arrays})  # type: ignore[arg-type]
         except OSError as error:
             raise OutputError(f"cannot write {self._part(entry_id)}: {error}") from error
+
+    def _join(
+        self,
+        shapes: Mapping[str, tuple[int, ...]],
+        fill: Callable[[Mapping[str, npt.NDArray[np.uint8]]], None],
+        index: Mapping[str, Any],
+    ) -> None:
+        """Write the arrays, then the index, which says that the store is whole, and remove the parts.
+
+        Parameters
+        ----------
+        shapes : mapping of str to tuple of int
+            File name of each array → its shape.
+        fill : callable
+            Writes into the arrays, which are of uint8, by file name.
+        index : mapping
+        """
+        self._require_unfinished(self.folder)  # where folders cannot be locked, another run may have finished it
+        for name in shapes:
+            (self.folder / name).unlink(missing_ok=True)  # of a run that was interrupted between arrays and index
+        # The arrays are made among the parts: what an interrupted run leaves of them is replaced, or removed with them.
+        made = {name: self.folder / PARTS / name for name in shapes}
+        try:
+            arrays = self._mapped(made, shapes)
+            fill(arrays)
+            for array in arrays.values():
+                array.flush()
+            del arrays, array
+            for name, path in made.items():
+                path.replace(self.folder / name)
+        finally:
+            for path in made.values():
+                path.unlink(missing_ok=True)
+        write_json(self.folder / self.index, index)
+        shutil.rmtree(self.folder / PARTS)
+
+    def _mapped(
+        self, paths: Mapping[str, Path], shapes: Mapping[str, tuple[int, ...]]
+    ) -> dict[str, np.memmap[Any, np.dtype[np.uint8]]]:
+        """Return new arrays for which there is room on the disk."""
+        try:
+            arrays = {
+                name: np.lib.format.open_memmap(path, "w+", np.uint8, shapes[name]) for name, path in paths.items()
+            }
+            for path in paths.values():
+                with path.open("rb+") as file:
+                    allocate(file, path.stat().st_size)
+        except OSError as error:
+            megabytes = math.ceil(sum(map(math.prod, shapes.values())) / 1e6)
+            raise OutputError(
+                f"cannot join the parts of {self.folder}, which needs {megabytes} MB more: {error.strerror or error}",
+                "make room there, and give the same command again: it goes on",
+            ) from error
+        return arrays
 
     def _parts(self) -> list[Path]:
         return sorted((self.folder / PARTS).glob("*.npz"))
@@ -211,55 +293,43 @@ class StoreWriter(PartWriter):
         parts = self._parts()
         if not parts:
             raise StoreError(f"{self.folder} got no clip", "see what the recipe said of each song")
-        lengths = np.zeros((len(parts), 2), np.int64)
+        lengths = np.zeros((len(parts), 3), np.int64)
         records = []
+        fine = True
         for index, path in enumerate(parts):
             record, stems = _read(path)
-            lengths[index] = [min(len(getattr(stems[role], name)) for role in ROLES) for name in ("spectrum", "onsets")]
+            fine = fine and all(stems[role].fine is not None for role in ROLES)
+            names = ("spectrum", "onsets", "fine") if fine else ("spectrum", "onsets")
+            lengths[index, : len(names)] = [min(len(getattr(stems[role], name)) for role in ROLES) for name in names]
             records.append(record)
-        starts = np.vstack([np.zeros((1, 2), np.int64), np.cumsum(lengths, axis=0)])
-        spectra = _new(self.folder / SPECTRA, (int(starts[-1, 0]), len(ROLES), WIDE.bands))
-        onsets = _new(self.folder / ONSETS, (int(starts[-1, 1]), len(ROLES), len(ONSET_BANDS)))
-        for index, path in enumerate(parts):
-            _, stems = _read(path)
-            for place, role in enumerate(ROLES):
-                (first, last), (begin, end) = starts[index : index + 2].T
-                spectra[first:last, place] = stems[role].spectrum[: last - first]
-                onsets[begin:end, place] = stems[role].onsets[: end - begin]
-        spectra.flush()
-        onsets.flush()
-        fine = self._fine(parts)
-        write_json(
-            self.folder / INDEX,
+        starts = np.vstack([np.zeros((1, 3), np.int64), np.cumsum(lengths, axis=0)])
+        files = {SPECTRA: ("spectrum", WIDE.bands), ONSETS: ("onsets", len(ONSET_BANDS))}
+        if fine:
+            files[FINE_SPECTRA] = ("fine", WIDE_FINE.bands)
+
+        def fill(arrays: Mapping[str, Bytes]) -> None:
+            for path, first, last in zip(parts, starts[:-1], starts[1:], strict=True):
+                _, stems = _read(path)
+                for (file, (name, _)), begin, end in zip(files.items(), first, last, strict=False):
+                    for place, role in enumerate(ROLES):
+                        arrays[file][begin:end, place] = getattr(stems[role], name)[: end - begin]
+
+        self._join(
+            {
+                file: (int(end), len(ROLES), bands)
+                for (file, (_, bands)), end in zip(files.items(), starts[-1], strict=False)
+            },
+            fill,
             {
                 "format": FORMAT,
                 "how": _how(),
                 "source": dict(self.source),
-                "starts": starts.tolist(),
-                "fine": fine,
+                "starts": starts[:, :2].tolist(),
+                "fine": {"front_end": WIDE_FINE.to_dict(), "starts": starts[:, 2].tolist()} if fine else None,
                 "clips": [record.to_dict() for record in records],
             },
         )
-        shutil.rmtree(self.folder / PARTS)
         return open_store(self.folder)
-
-    def _fine(self, parts: Sequence[Path]) -> dict[str, Any] | None:
-        """Join the fine spectra; return what the index says of them, or None if a clip has none."""
-        lengths = []
-        for path in parts:
-            _, stems = _read(path)
-            found = [stems[role].fine for role in ROLES]
-            if any(one is None for one in found):
-                return None
-            lengths.append(min(len(one) for one in found if one is not None))
-        starts = np.cumsum([0, *lengths])
-        spectra = _new(self.folder / FINE_SPECTRA, (int(starts[-1]), len(ROLES), WIDE_FINE.bands))
-        for path, first, last in zip(parts, starts[:-1], starts[1:], strict=True):
-            _, stems = _read(path)
-            for place, role in enumerate(ROLES):
-                spectra[first:last, place] = _present(stems[role].fine)[: last - first]
-        spectra.flush()
-        return {"front_end": WIDE_FINE.to_dict(), "starts": starts.tolist()}
 
 
 def _plain(source: Mapping[str, Any]) -> dict[str, Any]:
@@ -279,8 +349,10 @@ def _begun(path: Path) -> dict[str, Any]:
     return begun
 
 
-def _new(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.uint8]]:
-    return np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+def _record_of(path: Path) -> dict[str, Any]:
+    """Return the record of an entry's file."""
+    with np.load(path, allow_pickle=False) as arrays:
+        return dict(json.loads(arrays["record"].tobytes()))
 
 
 def _read(path: Path) -> tuple[Record, dict[Role, StemFeatures]]:
@@ -291,11 +363,6 @@ def _read(path: Path) -> tuple[Record, dict[Role, StemFeatures]]:
             for role in ROLES
         }
     return record, stems
-
-
-def _present(array: Bytes | None) -> Bytes:
-    assert array is not None  # noqa: S101 — whether all clips have it was looked at before
-    return array
 
 
 # ---------------------------------------------------------------------------------------------------------- reading

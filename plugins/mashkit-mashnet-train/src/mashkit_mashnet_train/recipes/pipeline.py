@@ -16,7 +16,7 @@ from typing import Any
 import attrs
 import numpy as np
 
-from mashkit.atomicfile import require_writable_folder
+from mashkit.atomicfile import require_writable_folder, writing_alone
 from mashkit.audio.files import load, save
 from mashkit.bench.protocols import PAPER_OPTIONS
 from mashkit.catalog import Catalog, MashupDB
@@ -36,12 +36,15 @@ from mashkit_mashnet.networks import PRESETS
 from mashkit_mashnet.stem_features import ROLES, Bytes
 from mashkit_mashnet_train.example_store import ExampleRecord, ExampleStore, ExampleWriter
 from mashkit_mashnet_train.examples import Fold, Split, splits
+from mashkit_mashnet_train.recipes.database import licences_of
 from mashkit_mashnet_train.recipes.mixing import mixed
-from mashkit_mashnet_train.store import StoreError
+from mashkit_mashnet_train.store import LICENCES, StoreError
 
 DATABASE, MIXES = "songs.db", "mixes"
 """Folders that the recipe makes beside the store: what was separated and analysed, and the mixes of stems."""
 SPLITS: tuple[Split, ...] = ("training", "validation", "test")
+MIXED_SONGS = 2
+"""Least number of songs of an unmatched mashup: its backing is of other songs than its vocal."""
 SECONDS = 24.0
 """Longest part of a mashup that is kept, from its start on: a training example is a crop of 10.4 s in it."""
 
@@ -126,6 +129,8 @@ def pipeline(
     ------
     StoreError
         If training or validation, or a test alone, get no original or no unmatched example.
+    OutputError
+        If the folder cannot be written to, or another run is writing into it.
     MashkitError
         As for :func:`check`, and if there is no song.
     """
@@ -133,7 +138,21 @@ def pipeline(
     front_ends = {name: _front_end(name) for name in options.presets}
     kit = kit or Kit()
     found = check(folder, songs, stems, options, kit)
-    require_writable_folder(folder)
+    with writing_alone(require_writable_folder(folder)):
+        ExampleWriter.require_possible(folder, _known(options, kit), whole=False)  # another run may have finished it
+        return _made_of(found, folder, options, front_ends, kit, progress, failed)
+
+
+def _made_of(
+    found: Sequence[Song | Unusable],
+    folder: Path,
+    options: PipelineOptions,
+    front_ends: Mapping[str, FrontEnd],
+    kit: Kit,
+    progress: Callable[[str, int, int], None],
+    failed: Callable[[str], None],
+) -> ExampleStore:
+    """Return the store of :func:`pipeline`, in a folder that this run has for itself."""
     with MashupDB(folder / DATABASE) as database:
         adder = kit.adder(database, with_features=False)
         for added in adder.add([_mixed_down(song, folder / MIXES) for song in found]):
@@ -146,13 +165,14 @@ def pipeline(
             **_known(options, kit),
             "songs": sorted({clip.song for clip in clips}),
             "titles": sorted({clip.title for clip in clips}),
-            "licences": sorted({clip.licence for clip in clips}),
+            LICENCES: licences_of(clips),
             "components": list(catalog.provenance(clip.id for clip in clips)),
         }
         writer = ExampleWriter(folder, source)
         planned = list(_plans(clips, options, failed))
-        _require_classes(folder, planned, ("test",) if options.test_only else ("training", "validation"))
+        _require_classes(folder, planned, _needed(options))
         records = [_record(split, plan, catalog) for split, plan in planned]
+        writer.keep({record.id: record.to_dict() for record in records})
     missing = [(record, plan) for record, (_, plan) in zip(records, planned, strict=True) if not writer.has(record.id)]
     work = Work(name="examples", start=_maker, arguments=(folder / DATABASE, kit.stretcher, front_ends), run=_made)
     # A stretcher that was given as an instance, not by its name, cannot be created in another process.
@@ -176,25 +196,55 @@ def check(
     Raises
     ------
     StoreError
-        If ``folder`` holds a finished store, or examples made with other options.
+        If ``folder`` holds a finished store, or examples made with other options, or there are too few songs.
     UsageError
         If no songs are given, a path does not exist, or there are more folds than songs.
     MashkitError
-        If the folder cannot be written to, or the separator or another component is not installed.
+        If the folder cannot be written to, another run is writing into it, or the separator or another component is
+        not installed.
     """
     kit.require("separator", "analyzer", "stretcher")
-    ExampleWriter.require_possible(folder, _known(options, kit), whole=False)
+    with writing_alone(folder):
+        ExampleWriter.require_possible(folder, _known(options, kit), whole=False)
+        components = ExampleWriter.begun(folder).get("components", ())
     for kind in ("separator", "analyzer"):
         name = getattr(kit, kind).describe()["name"]
-        begun = {one["name"] for one in ExampleWriter.begun(folder).get("components", ()) if one["kind"] == kind}
+        begun = {one["name"] for one in components if one["kind"] == kind}
         if begun and name not in begun:
             raise StoreError(
                 f"{folder} holds an unfinished store made with {kind} {', '.join(sorted(begun))}, not {name}",
                 f"give --{kind} {min(begun)} to go on with it, or another folder; or remove this one",
             )
     found = find(songs, stems)
-    splits((str(number) for number, one in enumerate(found) if isinstance(one, Song)), options.fold)
+    _require_songs(folder, [one.title for one in found if isinstance(one, Song)], options)
     return found
+
+
+def _needed(options: PipelineOptions) -> tuple[Split, ...]:
+    """Return the parts without which a store is of no use."""
+    return ("test",) if options.test_only else ("training", "validation")
+
+
+def _require_songs(folder: Path, titles: Sequence[str], options: PipelineOptions) -> None:
+    """Raise an error if some part would get too few songs, whatever they sound like; ``titles`` are those of all songs.
+
+    Which song is in which part depends on its sound, but how many there are in each part of a fold does not.
+    """
+    needed = _needed(options)
+    if options.fold is not None:
+        parts = splits({str(number): title for number, title in enumerate(titles)}, options.fold)
+        # Songs of one title are in one part. Which part gets the surplus ones is not known.
+        of = {title or number: parts[str(number)] for number, title in enumerate(titles)}
+        surplus = len(titles) - len(of)
+        for split in needed:
+            count = sum(own == split for own in of.values())
+            _require_both(folder, split, original=count > 0, unmatched=count > 0 and count + surplus >= MIXED_SONGS)
+    if len(titles) < MIXED_SONGS * len(needed):
+        raise StoreError(
+            f"{len(titles)} song{'s' * (len(titles) != 1)} for {folder}, but {' and '.join(needed)} need "
+            f"{MIXED_SONGS} each, because the backing of an unmatched mashup is of other songs than its vocal",
+            "add songs",
+        )
 
 
 def _known(options: PipelineOptions, kit: Kit) -> dict[str, Any]:
@@ -298,15 +348,21 @@ def _plans(
     return sorted(planned, key=lambda one: (one[0], one[1].layer(Role.VOCAL).clip_id, one[1].id))
 
 
-def _require_classes(folder: Path, planned: Sequence[tuple[Split, MashupPlan]], wanted: Sequence[Split]) -> None:
-    for split in wanted:
-        kinds = {str(plan.condition) for own, plan in planned if own == split}
-        lacking = ["original"] * (Condition.ORIGINAL not in kinds) + ["unmatched mashup"] * kinds.isdisjoint(UNMATCHED)
-        if lacking:
-            raise StoreError(
-                f"the {split} songs give no {' and no '.join(lacking)} for {folder}",
-                "add songs: each song belongs to one part by the hash of its name",
-            )
+def _require_classes(folder: Path, planned: Sequence[tuple[Split, MashupPlan]], needed: Sequence[Split]) -> None:
+    for split in needed:
+        conditions = {plan.condition for own, plan in planned if own == split}
+        original, unmatched = Condition.ORIGINAL in conditions, not conditions.isdisjoint(UNMATCHED)
+        _require_both(folder, split, original=original, unmatched=unmatched)
+
+
+def _require_both(folder: Path, split: Split, *, original: bool, unmatched: bool) -> None:
+    """Raise StoreError unless a part gives what a network has to tell apart."""
+    lacking = ["original"] * (not original) + ["unmatched mashup"] * (not unmatched)
+    if lacking:
+        raise StoreError(
+            f"the {split} songs give no {' and no '.join(lacking)} for {folder}",
+            "add songs: each song belongs to one part by the hash of its name",
+        )
 
 
 def _record(split: Split, plan: MashupPlan, catalog: Catalog) -> ExampleRecord:

@@ -13,7 +13,7 @@ from typing import Any
 import attrs
 import numpy as np
 
-from mashkit.atomicfile import require_possible_folder, require_writable_folder
+from mashkit.atomicfile import require_possible_folder, require_writable_folder, writing_alone
 from mashkit.audio.files import save
 from mashkit.errors import UsageError
 from mashkit.models import file_sha256
@@ -27,7 +27,7 @@ from mashkit_mashnet_train.recipes.production import Production
 from mashkit_mashnet_train.recipes.scores import Drumming, Excerpt, groove, pop909, require_groove
 from mashkit_mashnet_train.recipes.singers import require_singers
 from mashkit_mashnet_train.recipes.sound import SAMPLE_RATE, SUNG, arrange
-from mashkit_mashnet_train.store import MIXED_WITH, Record, Store, StoreWriter
+from mashkit_mashnet_train.store import LICENCES, MIXED_WITH, Record, Store, StoreWriter
 
 RECIPE = "rendered-3"
 """Name of the recipe in stores. Another sound gets another name, so that stores with different sounds are told apart.
@@ -38,11 +38,10 @@ rendered stem; in ``rendered-3`` it does not.
 """
 SECONDS = 23.0
 """Length of a clip, about (ours)."""
-LICENCES = {
-    "POP909": "MIT",
-    "Groove MIDI Dataset": "CC BY 4.0",
-    "HTS voice nitech_jp_song070_f001": "CC BY 3.0",
-}
+PLAYED_FROM = {"POP909": "MIT", "Groove MIDI Dataset": "CC BY 4.0"}
+"""Licences of what every store is made of."""
+SUNG_BY = {"HTS voice nitech_jp_song070_f001": "CC BY 3.0"}
+"""Licence of the voice, of which a store is made too if melodies are sung."""
 
 
 @attrs.frozen(kw_only=True)
@@ -112,22 +111,26 @@ def render(
         If ``folder`` holds a finished store, or clips made with other options.
     UsageError
         If an input cannot be read, or if what renders or sings is not installed.
+    OutputError
+        If a folder cannot be written to, or another run is writing into it.
     """
     options = options or RenderedOptions()
     excerpts, source = check(folder, midi, drums, soundfonts, options)
     if options.sound is not None:
         require_writable_folder(options.sound)
-    writer = StoreWriter(folder, source)
     groups = grouped(excerpts, options.processing)
-    missing = [group for group in groups if not all(writer.has(clip_id(excerpt)) for excerpt in group)]
     drummings = groove(drums)
-    done = len(excerpts) - sum(map(len, missing))
-    work = functools.partial(_make, writer, drummings, tuple(soundfonts), options)
-    for group in in_processes(work, missing, jobs):
-        for _ in group:  # one by one, because the time that is left is told from the number of calls
-            done += 1
-            progress(done, len(excerpts))
-    return writer.close()
+    with writing_alone(require_writable_folder(folder)):
+        writer = StoreWriter(folder, source)
+        writer.keep(dict.fromkeys(map(clip_id, excerpts)))
+        missing = [group for group in groups if not all(writer.has(clip_id(excerpt)) for excerpt in group)]
+        done = len(excerpts) - sum(map(len, missing))
+        work = functools.partial(_make, writer, drummings, tuple(soundfonts), options)
+        for group in in_processes(work, missing, jobs):
+            for _ in group:  # one by one, because the time that is left is told from the number of calls
+                done += 1
+                progress(done, len(excerpts))
+        return writer.close()
 
 
 def grouped(excerpts: Iterable[Excerpt], processing: Processing) -> list[tuple[Excerpt, ...]]:
@@ -163,23 +166,25 @@ def check(
     UsageError
         As for :func:`require_inputs`, and if there is no excerpt.
     OutputError
-        If ``folder`` or ``sound`` cannot be written to.
+        If ``folder`` or ``sound`` cannot be written to, or another run is writing into ``folder``.
     """
     processed = options.processing.to_dict()
     require_inputs(midi, drums, soundfonts, sung=options.sung, seconds=options.seconds)
     source: dict[str, Any] = {
         "recipe": f"{RECIPE}-processed" if processed else RECIPE,
         "windows": options.windows, "seconds": options.seconds, "seed": options.seed, "sung": options.sung,
-        "licences": LICENCES, "production": attrs.asdict(options.production), **processed,
-        # A list, because the order of soundfonts counts, and two may have one name.
-        "files": [{"name": path.name, "sha256": _sha256(path)} for path in (midi, drums, *soundfonts)],
+        LICENCES: {**PLAYED_FROM, **(SUNG_BY if options.sung > 0 else {})},
+        "production": attrs.asdict(options.production), **processed,
+        # A list, because the order of soundfonts counts.
+        "files": described_files([midi, drums, *soundfonts]),
     }  # fmt: skip
     if options.songs is not None:
         source["songs"] = options.songs
     if options.sound is not None:
         source["sound"] = True  # clips that were made without sound are not gone on with
         require_possible_folder(options.sound)
-    StoreWriter.require_possible(folder, source, whole=True)
+    with writing_alone(folder):
+        StoreWriter.require_possible(folder, source, whole=True)
     excerpts = list(pop909(midi, options.windows, options.seconds, options.seed, options.songs))
     if not excerpts:
         raise UsageError(
@@ -230,9 +235,19 @@ def _require_soundfont(path: Path) -> None:
         raise UsageError(f"{path} is not a soundfont", "give an .sf2 or .sf3 file")
 
 
-def _sha256(path: Path) -> str:
-    with _reading(path):
-        return file_sha256(path)
+def described_files(paths: Iterable[Path]) -> list[dict[str, str]]:
+    """Return name and hash of files, in their order, because two may have one name.
+
+    Raises
+    ------
+    UsageError
+        If a file cannot be read.
+    """
+    found = []
+    for path in paths:
+        with _reading(path):
+            found.append({"name": path.name, "sha256": file_sha256(path)})
+    return found
 
 
 @contextlib.contextmanager
