@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,8 +13,9 @@ import pytest
 import soundfile
 import torch
 
+from mashkit.atomicfile import writing_alone
 from mashkit.cli import main
-from mashkit.errors import UsageError
+from mashkit.errors import OutputError, UsageError
 from mashkit.registry import Registry
 from mashkit_mashnet_train.recipes.scores import Chord, Excerpt, Note
 from mashkit_spleeter_torch.separator import VocalMask
@@ -103,14 +105,33 @@ def test_songs_of_other_options_are_not_gone_on_with(tmp_path: Path, monkeypatch
     monkeypatch.setattr(rendering, "render_song", lambda *_, **__: np.zeros((4, 2, 10), np.int16))
     monkeypatch.setattr(rendering, "in_processes", lambda work, excerpts, _: map(work, excerpts))
     excerpt = Excerpt(song="x", number=0, bars=4, tempo=100.0, key=None, melody=(), bridge=(), piano=(), chords=())
-    one = [Path("one.sf2")]
-    rendering.render(tmp_path, [], [], [], [Path("other.sf2")])  # nothing is rendered yet: the soundfont may change
+    inputs = tmp_path / "inputs"
+    (inputs / "kit").mkdir(parents=True)
+    for name in ("one.sf2", "two.sf2", "midi.tar", "kit/kick.wav"):
+        (inputs / name).write_text(name)
+    one = [inputs / "one.sf2"]
+    rendering.render(tmp_path, [], [], [], [inputs / "two.sf2"])  # nothing is rendered yet: the soundfont may change
     assert rendering.render(tmp_path, [excerpt], [], [], one) == 1
     with pytest.raises(UsageError, match="begun otherwise: not the same seed, sung, soundfonts"):
-        rendering.render(tmp_path, [excerpt], [], [], [Path("two.sf2")], sung=0.0, seed=1)
+        rendering.render(tmp_path, [excerpt], [], [], [inputs / "two.sf2"], sung=0.0, seed=1)
     more = attrs.evolve(excerpt, song="y")
     assert rendering.render(tmp_path, [excerpt, more], [], [], one) == 2
-    assert json.loads((tmp_path / rendering.CONTENTS).read_text())["soundfonts"] == ["one.sf2"]
+    contents = tmp_path / rendering.CONTENTS
+    assert json.loads(contents.read_text())["soundfonts"] == ["one.sf2"]
+    # Other content under the same name.
+    read, kits = [inputs / "midi.tar"], [inputs / "kit"]
+    options = json.loads(contents.read_text())
+    contents.write_text(json.dumps({name: options[name] for name in options if "files" not in name and name != "kits"}))
+    assert rendering.render(tmp_path, [excerpt], [], kits, one, read=read) == 1  # begun before there were hashes
+    for changed, said in (("midi.tar", "files"), ("one.sf2", "files"), ("kit/kick.wav", "kit_files")):
+        (inputs / changed).write_text("other")
+        with pytest.raises(UsageError, match=f"not the same {said} "):
+            rendering.render(tmp_path, [excerpt], [], kits, one, read=read)
+        (inputs / changed).write_text(changed)
+    with pytest.raises(UsageError, match="none is not a folder"):
+        rendering.render(tmp_path, [excerpt], [], [inputs / "none"], one, read=read)
+    with writing_alone(tmp_path), pytest.raises(OutputError, match="another run is writing into"):
+        rendering.render(tmp_path, [excerpt], [], kits, one, read=read)
 
 
 # ------------------------------------------------------------------------------------------------------------ mixes
@@ -297,6 +318,41 @@ def test_a_run_that_was_stopped_goes_on(
     base = load(tmp_path / "base.safetensors")
     assert base.training["steps"] == kept["step"]
     torch.testing.assert_close(base.weights["last.weight"], kept["averaged"]["last.weight"], atol=1e-3, rtol=1e-2)
+
+
+def test_each_validation_is_there_once_after_a_run_was_stopped(
+    short: training.TrainingConfig, corpus: Path, tmp_path: Path
+) -> None:
+    config = attrs.evolve(short, base_seconds=1.0, save_every=0.0, validate_every=1)
+
+    def stop_in(phase: str, after: int) -> Callable[[dict[str, Any]], None]:
+        told: list[dict[str, Any]] = []
+
+        def tell(one: dict[str, Any]) -> None:
+            told.append(one)
+            if one["phase"] == phase and len(told) > after:
+                raise KeyboardInterrupt
+
+        return tell
+
+    with pytest.raises(KeyboardInterrupt):
+        training.train(tmp_path, config, corpus, [], tell=stop_in("base", 1))
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    assert len(list(training.curves(tmp_path))) == 2
+    assert (state["step"], state["validations"]) == (1, 1)
+    torch.save({name: value for name, value in state.items() if name != "validations"}, tmp_path / "state.pt")
+    with (tmp_path / training.CURVES).open("a") as file:
+        file.write('{"phase": "base", "st')  # it was killed while it wrote
+    with pytest.raises(KeyboardInterrupt):
+        training.train(tmp_path, config, corpus, [], tell=stop_in("all", 0))
+    training.train(tmp_path, config, corpus, [])
+    found = list(training.curves(tmp_path))
+    for phase in ("base", "all"):
+        steps = [one["step"] for one in found if one["phase"] == phase]
+        last = load(tmp_path / f"{phase}.safetensors").training["steps"]
+        assert steps == [*range(1, last + 1), last]  # the last is of what is saved
+    with writing_alone(tmp_path), pytest.raises(OutputError, match="another run is writing into"):
+        training.train(tmp_path, config, corpus, [])
 
 
 def test_songs_that_are_not_measured_are_trained_on(

@@ -93,28 +93,31 @@ def _run_songs(arguments: argparse.Namespace) -> int:
         )
         made = render(
             arguments.output, excerpts, groove(arguments.drums), arguments.kit, arguments.soundfont,
-            sung=arguments.sung, seed=arguments.seed, jobs=arguments.jobs, progress=progress,
+            read=[arguments.midi, arguments.drums], sung=arguments.sung, seed=arguments.seed, jobs=arguments.jobs,
+            progress=progress,
         )  # fmt: skip
-    _say(arguments, {"folder": str(arguments.output), "songs": made}, f"{made} songs in {arguments.output}")
+    _say(arguments, {"folder": str(arguments.output), "songs": made}, f"{_number(made, 'song')} in {arguments.output}")
     return DONE
 
 
 def _cut_kits(arguments: argparse.Namespace) -> int:
     import soundfile
 
+    from mashkit.atomicfile import replacing, require_writable_folder, writing_alone
     from mashkit_stemnet.drums import SAMPLE_RATE, soundfont_kits
 
     made = 0
-    for soundfont in arguments.soundfont:
-        for name, shots in soundfont_kits(soundfont):
-            if not shots:
-                continue
-            folder = arguments.output / f"{soundfont.stem} {name.strip().replace('/', '_')}"
-            folder.mkdir(parents=True, exist_ok=True)
-            for piece, samples in shots.items():
-                soundfile.write(folder / f"{piece}.flac", samples.T, SAMPLE_RATE)
-            made += 1
-    _say(arguments, {"folder": str(arguments.output), "kits": made}, f"{made} kits in {arguments.output}")
+    with writing_alone(require_writable_folder(arguments.output)):
+        for soundfont in arguments.soundfont:
+            for name, shots in soundfont_kits(soundfont):
+                if not shots:
+                    continue
+                folder = arguments.output / f"{soundfont.stem} {name.strip().replace('/', '_')}"
+                for piece, samples in shots.items():
+                    with replacing(folder / f"{piece}.flac") as temporary:
+                        soundfile.write(temporary, samples.T, SAMPLE_RATE)
+                made += 1
+    _say(arguments, {"folder": str(arguments.output), "kits": made}, f"{_number(made, 'kit')} in {arguments.output}")
     return DONE
 
 
@@ -203,6 +206,10 @@ def _run_training(arguments: argparse.Namespace) -> int:
     validations = list(curves(arguments.output))
     _say(arguments, {"run": str(arguments.output), "curves": validations}, f"{arguments.output / 'all.safetensors'}")
     return DONE
+
+
+def _number(count: int, kind: str) -> str:
+    return f"{count} {kind}{'s' * (count != 1)}"
 
 
 def _say(arguments: argparse.Namespace, told: dict[str, Any], line: str) -> None:

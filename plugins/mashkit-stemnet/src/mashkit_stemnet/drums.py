@@ -51,13 +51,10 @@ def read_kit(folder: Path) -> Kit:
     Raises
     ------
     UsageError
-        If the folder has no kick or no snare.
+        If there is no such folder, or it has no kick or no snare.
     """
     kit: Kit = {}
-    for path in sorted(folder.iterdir()):
-        piece = piece_called(path.stem)
-        if piece is None or path.suffix.lower() not in (".wav", ".flac", ".ogg", ".opus"):
-            continue
+    for path, piece in kit_files(folder).items():
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
         samples = soxr.resample(samples[:, :2], rate, SAMPLE_RATE)
         kit.setdefault(piece, []).append(_shot(np.broadcast_to(samples.T, (2, len(samples)))))
@@ -66,6 +63,24 @@ def read_kit(folder: Path) -> Kit:
             f"{folder} is not a drum kit: it has no kick or no snare", "name its files after the drums: kick.wav"
         )
     return kit
+
+
+def kit_files(folder: Path) -> dict[Path, str]:
+    """Return the sound files of a kit and the piece of each; files with other names are left out.
+
+    Raises
+    ------
+    UsageError
+        If there is no such folder.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is not a folder", "give a folder of one-shots, such as kick.wav and snare.wav")
+    found = {}
+    for path in sorted(folder.iterdir()):
+        piece = piece_called(path.stem)
+        if piece is not None and path.suffix.lower() in (".wav", ".flac", ".ogg", ".opus"):
+            found[path] = piece
+    return found
 
 
 def soundfont_kits(soundfont: Path) -> Iterator[tuple[str, dict[str, Samples]]]:

@@ -17,15 +17,16 @@ import attrs
 import numpy as np
 
 from mashkit.arguments import named_json
-from mashkit.atomicfile import replacing, write_json
+from mashkit.atomicfile import replacing, require_writable_folder, write_json, writing_alone
 from mashkit.errors import UsageError
 from mashkit.types import Samples
 from mashkit_mashnet_train.recipes.processes import in_processes, seed_of
 from mashkit_mashnet_train.recipes.production import levelled
+from mashkit_mashnet_train.recipes.rendered import described_files
 from mashkit_mashnet_train.recipes.scores import Drumming, Excerpt, Note, chord_at, transposed
 from mashkit_mashnet_train.recipes.singing import HIGHEST, LOWEST, sing
 from mashkit_mashnet_train.recipes.sound import BASSES, COMPS, LEADS, PADS, drummed, machine, monophonic, played
-from mashkit_stemnet.drums import PIECE_OF, SAMPLE_RATE, Kit, invented_kit, read_kit
+from mashkit_stemnet.drums import PIECE_OF, SAMPLE_RATE, Kit, invented_kit, kit_files, read_kit
 from mashkit_stemnet.tones import Patch, sweep
 
 STEMS = ("vocals", "drums", "bass", "other")
@@ -279,7 +280,7 @@ _kit = functools.lru_cache(maxsize=64)(read_kit)
 # ------------------------------------------------------------------------------------------------------- a corpus
 def render(
     folder: Path, excerpts: Sequence[Excerpt], drummings: Sequence[Drumming], kits: Sequence[Path],
-    soundfonts: Sequence[Path], *, sung: float = 0.25, seed: int = 0, jobs: int = 1,
+    soundfonts: Sequence[Path], *, read: Sequence[Path] = (), sung: float = 0.25, seed: int = 0, jobs: int = 1,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> int:  # fmt: skip
     """Render a song of each excerpt that is not yet in ``folder``, and return the number of songs in ``folder``.
@@ -289,6 +290,8 @@ def render(
     folder : Path
     excerpts, drummings, kits, soundfonts
         As for :func:`render_song`; at least one soundfont.
+    read : sequence of Path
+        Files that excerpts and drummings were read from. Songs that were rendered from others are not gone on with.
     sung : float
     seed : int
         The same seed makes the same songs, in any order, with any number of jobs.
@@ -300,28 +303,37 @@ def render(
     Raises
     ------
     UsageError
-        If there is no soundfont, or ``folder`` holds songs that were rendered with other options.
+        If there is no soundfont, a file cannot be read, or ``folder`` holds songs that were rendered from other files
+        or with other options.
+    OutputError
+        If ``folder`` cannot be written to, or another run is writing into it.
     """
     if not soundfonts:
         raise UsageError("no soundfont", "give one or more .sf2 or .sf3 files")
-    folder.mkdir(parents=True, exist_ok=True)
     options = {
         "stems": list(STEMS), "sample_rate": SAMPLE_RATE, "seed": seed, "sung": sung,
         "kits": [kit.name for kit in kits], "soundfonts": [font.name for font in soundfonts],
+        # Names do not tell that the content is the same.
+        "files": described_files([*read, *soundfonts]),
+        "kit_files": [described_files(kit_files(kit)) for kit in kits],
     }  # fmt: skip
-    if any(folder.glob("*.npy")):
-        require_same(folder / CONTENTS, options)
-    write_json(folder / CONTENTS, options)
-    missing = [excerpt for excerpt in excerpts if not song_file(folder, excerpt).exists()]
-    done = len(excerpts) - len(missing)
-    work = functools.partial(_make, folder, drummings, tuple(kits), tuple(soundfonts), seed, sung)
-    for number, _ in enumerate(in_processes(work, missing, jobs), 1):
-        progress(done + number, len(excerpts))
-    return done + len(missing)
+    with writing_alone(require_writable_folder(folder)):
+        if any(folder.glob("*.npy")):
+            require_same(folder / CONTENTS, options)
+        write_json(folder / CONTENTS, options)
+        missing = [excerpt for excerpt in excerpts if not song_file(folder, excerpt).exists()]
+        done = len(excerpts) - len(missing)
+        work = functools.partial(_make, folder, drummings, tuple(kits), tuple(soundfonts), seed, sung)
+        for number, _ in enumerate(in_processes(work, missing, jobs), 1):
+            progress(done + number, len(excerpts))
+        return done + len(missing)
 
 
 def require_same(path: Path, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options in the file with which a folder was begun; UsageError if these are others."""
+    """Return the options in the file with which a folder was begun; UsageError if these are others.
+
+    An option that the file does not have is not compared, so what was begun before there was the option goes on.
+    """
     fix = "give the same options to go on with it, or another folder"
     begun: dict[str, Any] = named_json(path, fix)
     other = [name for name, value in options.items() if name in begun and begun[name] != value]

@@ -23,7 +23,7 @@ import soxr
 import torch
 from torch import Tensor
 
-from mashkit.atomicfile import replacing, write_json
+from mashkit.atomicfile import append_line, replacing, require_writable_folder, write_json, write_text, writing_alone
 from mashkit.components import whole
 from mashkit.errors import UsageError
 from mashkit_spleeter_torch.masking import HOP, OVERLAP
@@ -44,6 +44,8 @@ _FLOOR = 3e-4
 _STRETCH = 32
 """Hops, 0.74 s, over which an error is summed, because the metric is also a median over short stretches."""
 OPTIONS = "run.json"
+CURVES = "curves.jsonl"
+"""The validations of a run, a line each."""
 _COSTS = {"device", "validate_every", "room_s", "save_every"}
 """Settings that may change when a run goes on, because they change where and how fast it runs."""
 WEIGHTS = {"vocals": 0.7, "drums": 1.0, "harmonic": 1.0, "bass": 0.3}
@@ -233,8 +235,18 @@ def train(
     ------
     UsageError
         If ``folder`` holds a run that was begun with other settings or songs, there is no corpus, or no room for songs.
+    OutputError
+        If ``folder`` cannot be written to, or another run is writing into it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing_alone(require_writable_folder(folder)):
+        _train(folder, config, corpus, songs, only, tell)
+
+
+def _train(
+    folder: Path, config: TrainingConfig, corpus: Path, songs: Sequence[Path], only: Sequence[str],
+    tell: Callable[[dict[str, Any]], None],
+) -> None:  # fmt: skip
+    """Do the work of :func:`train`, in a folder that this run has for itself."""
     options = {name: value for name, value in attrs.asdict(config).items() if name not in _COSTS}
     _go_on(folder, options)
     pool = _filled_pool(corpus, config)
@@ -329,7 +341,9 @@ class _PhaseRun:
             self._network.parameters(), lr=phase.rate, weight_decay=1e-4, betas=(0.9, 0.99),
             fused=self._device.type == "cuda",
         )  # fmt: skip
+        self._validations = 0  # of this phase
         self._step, spent = self._resumed()
+        self._cut_curves()
         self._began = time.monotonic() - spent
         self._running: list[Tensor] = []
 
@@ -348,7 +362,25 @@ class _PhaseRun:
         self._network.load_state_dict(kept["network"])
         self._averaged.load_state_dict(kept["averaged"])
         self._optimizer.load_state_dict(kept["optimizer"])
+        # Saved before it had their number, a state has one validation of each step, until its own.
+        written = list(curves(self._folder))
+        until = {written[place]["step"] for place in self._validated(written)} & set(range(kept["step"] + 1))
+        self._validations = kept.get("validations", len(until))
         return kept["step"], kept["spent"]
+
+    def _validated(self, written: Sequence[Mapping[str, Any]]) -> list[int]:
+        """Return the places of this phase's validations among those of the run."""
+        return [place for place, one in enumerate(written) if one["phase"] == self._phase.name]
+
+    def _cut_curves(self) -> None:
+        """Remove the validations that came after the state that was taken over, because they are made again."""
+        path = self._folder / CURVES
+        if not path.exists():
+            return
+        written = list(curves(self._folder))
+        late = self._validated(written)[self._validations :]
+        # A last line that was cut off goes too, because the next one would be added to it.
+        write_text(path, "".join(f"{json.dumps(one)}\n" for place, one in enumerate(written) if place not in late))
 
     def go(self) -> None:
         """Train until the phase's time is over, and save its checkpoint."""
@@ -402,8 +434,8 @@ class _PhaseRun:
             told["training_loss"] = round(float(torch.stack(self._running).mean()), 4)
         for name in WEIGHTS:
             told[name] = round(float(torch.cat([one[name] for one in found]).mean()), 4)
-        with (self._folder / "curves.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(told) + "\n")
+        append_line(self._folder / CURVES, json.dumps(told))
+        self._validations += 1
         self._tell(told)
 
     def _save_state(self) -> None:
@@ -412,7 +444,7 @@ class _PhaseRun:
                 {
                     "phase": self._phase.name, "network": self._network.state_dict(),
                     "averaged": self._averaged.state_dict(), "optimizer": self._optimizer.state_dict(),
-                    "step": self._step, "spent": time.monotonic() - self._began,
+                    "step": self._step, "spent": time.monotonic() - self._began, "validations": self._validations,
                 },
                 temporary,
             )  # fmt: skip
@@ -456,6 +488,9 @@ def _average(averaged: StemNet, network: StemNet, keep: float) -> None:
 
 
 def curves(folder: Path) -> Iterator[dict[str, Any]]:
-    """Yield the validations of a run."""
-    for line in (folder / "curves.jsonl").read_text(encoding="utf-8").splitlines():
-        yield json.loads(line)
+    """Yield the validations of a run, without a last line that was cut off."""
+    path = folder / CURVES
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    for line in text.splitlines(keepends=True):
+        if line.endswith("\n"):
+            yield json.loads(line)
