@@ -5,8 +5,10 @@ numpy is not imported here, because the command line reads its arguments without
 
 from __future__ import annotations
 
+import math
 import operator
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 from mashkit.errors import MashkitError
@@ -103,6 +105,22 @@ def shown(value: object) -> str:
     except ValueError:
         bits = f" of {value.bit_length():,} bits" if isinstance(value, int) else ""
         return f"a number{bits}, of too many digits to be shown"
+
+
+def column_format(values: Iterable[float], decimals: int) -> str:
+    """Return the format of numbers in one column: ``decimals`` digits after the point.
+
+    Where the largest number has fewer than two significant digits so, or a million or more, the format is scientific,
+    because scores of a plugin may be of any size.
+
+    Examples
+    --------
+    >>> column_format([0.25, 12.0], 3), column_format([2e-5, 3e-6], 3), column_format([1e300], 3)
+    ('.3f', '.3e', '.3e')
+    """
+    largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0)
+    fixed = largest == 0 or 10.0 ** (1 - decimals) <= largest < 1e6
+    return f".{decimals}{'f' if fixed else 'e'}"
 
 
 def as_number(value: Any, name: str, error: type[MashkitError]) -> float:

@@ -36,6 +36,7 @@ from mashkit.interfaces import INTERFACES, Analyzer, Executor, Generator, Scorer
 from mashkit.interfaces.scorer import RelativeScorer
 from mashkit.mashup import ClipSource, Mashup, is_source
 from mashkit.models import ModelError
+from mashkit.numbers import column_format
 from mashkit.registry import Registry
 from mashkit.rendering.renderer import Renderer, playable
 from mashkit.types import Clip, Condition, Finish, MashupPlan, Role, Score, by_id
@@ -86,10 +87,9 @@ class Ranked:
 
     def _repr_html_(self) -> str:
         """Return rank, score and the mashup, for notebooks."""
-        parts = {name: f"{value:.3f}" for name, value in self.score.parts.items()}
-        return (
-            display.facts({"rank": self.rank, "score": f"{self.score.value:.3f}", **parts}) + self.mashup._repr_html_()
-        )
+        scores = {"score": self.score.value, **self.score.parts}
+        shown = {name: f"{value:{column_format([value], 3)}}" for name, value in scores.items()}
+        return display.facts({"rank": self.rank, **shown}) + self.mashup._repr_html_()
 
 
 class _Listener:

@@ -15,6 +15,7 @@ import soundfile
 from light import Turntable
 from mashkit import display, pages
 from mashkit.mashup import Mashup
+from mashkit.numbers import column_format
 from mashkit.pipeline import Kit, Ranked
 from mashkit.rendering.output import with_clicks
 from mashkit.synthetic.source import SyntheticSource
@@ -85,6 +86,23 @@ def test_a_mashup_shows_layers_beats_and_pitch_classes(mashup: Mashup) -> None:
         "Pitch classes of vocal", "Pitch classes of harmonic"
     }  # fmt: skip
     assert len(list(harmonic.iter("rect"))) > 12
+
+
+@pytest.mark.parametrize("decimals", [3, 4])
+@pytest.mark.parametrize("size", [1e-300, 3e-5, 0.0099, 0.01, 0.7, 999_999.0, 1e6, 1e300])
+def test_scores_of_any_size_can_be_told_apart(size: float, decimals: int) -> None:
+    form = column_format([size, -size / 3, 0.0], decimals)
+    shown = [f"{value:{form}}" for value in (size, size / 2, size / 3)]
+    assert len(set(shown)) == 3
+    assert max(map(len, shown)) <= 12
+    assert float(shown[0]) == pytest.approx(size, rel=0.05)
+
+
+def test_a_very_small_score_is_no_zero(mashup: Mashup) -> None:
+    assert (
+        "<b>score</b> 2.000e-05 · <b>harmony</b> 0.750"
+        in Ranked(mashup, Score(2e-5, parts={"harmony": 0.75}), 1)._repr_html_()
+    )
 
 
 def known_otherwise(mashup: Mashup, **known: object) -> Mashup:

@@ -408,6 +408,15 @@ def test_notes_of_a_plan_are_shown() -> None:
     assert "drums <at> one speed" in Document.of(page([Ranked(noted, Score(0.5), 1)], title="Notes")).text
 
 
+def test_very_small_scores_are_no_zeros() -> None:
+    mashup = _vocal_alone(Source())
+    scores = (Score(2e-5, parts={"harmony": 0.5}), Score(-3e-6, parts={"harmony": 0.25}))
+    made = page([Ranked(mashup, score, rank) for rank, score in enumerate(scores, 1)], title="Small")
+    shown = Document.of(made).text
+    assert shown.count("2.000e−05") == shown.count("−3.000e−06") == 2  # in the list and on the card
+    assert "0.500" in shown
+
+
 # --------------------------------------------------------------------------------------------------- the unknown
 def test_unknown_analysis_is_said_to_be_unknown() -> None:
     source = Source().change(key=None, tempo=None, beats=None, downbeats=None)

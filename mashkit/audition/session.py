@@ -18,6 +18,7 @@ from mashkit.audition.store import Decision, Store
 from mashkit.catalog import Catalog
 from mashkit.errors import CatalogError, MashkitError, Unforeseen, contained
 from mashkit.listen.answers import Refused
+from mashkit.numbers import column_format
 from mashkit.paths import path_text
 from mashkit.pipeline import Kit
 from mashkit.types import Clip, Finish, MashupPlan, Role, Score
@@ -116,6 +117,7 @@ class Session:
             "can_redo": self.store.can_redo(),
             "decisions": {plan: attrs.asdict(one) for plan, one in self.store.decisions().items()},
             "scores": scores,
+            "formats": {name: column_format(of.values(), 3) for name, of in scores.items()},
             "stored_scorers": self.store.scorers(),
         }
 

@@ -223,8 +223,8 @@ class MashupDB:
             case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
                 if not self.write and self._has_log():
                     return OutputError(
-                        f"{where}: {INDEX}-wal holds changes of a writer that has not ended, which can be read only in a"
-                        " folder that can be written",
+                        f"{where}: {INDEX}-wal holds changes of a writer that has not ended, which can be read only in"
+                        " a folder that can be written",
                         "copy the whole folder to a disk that can be written, and use the copy",
                     )
                 return OutputError(where, "check its permissions, or name another folder")

@@ -20,6 +20,7 @@ from mashkit.cli.actions import (
 )
 from mashkit.cli.console import print_json, print_table, say
 from mashkit.cli.status import DONE, PARTLY
+from mashkit.numbers import column_format
 
 if TYPE_CHECKING:
     from mashkit.errors import MashkitError
@@ -136,10 +137,11 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(result)
     else:
+        form = column_format([one.score.value for one in saved.ranked], 3)
         print_table(
             ("rank", "score", "vocal", "harmonic", "percussion", "seconds", "folder"),
             [
-                (one.rank, f"{one.score.value:.3f}", *(one.mashup.clips[role].title for role in Role),
+                (one.rank, f"{one.score.value:{form}}", *(one.mashup.clips[role].title for role in Role),
                  f"{one.mashup.plan.duration_s:.1f}", record["folder"])
                 for one, record in zip(saved.ranked, saved.records, strict=True)
             ],

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mashkit.cli.actions import SCORING_KINDS, Commands, add_collection, add_command, add_components, add_dry_run
 from mashkit.cli.console import give, print_table, say, status_of
+from mashkit.numbers import column_format
 
 if TYPE_CHECKING:
     from mashkit.catalog.catalog import Catalog
@@ -80,12 +81,14 @@ def run(arguments: argparse.Namespace) -> int:
     }
     if not give(data, arguments):
         parts = sorted({part for row in scored for part in row["parts"]})
+        form = column_format([row["value"] for row in scored], 4)
+        forms = {part: column_format([row["parts"].get(part, 0) for row in scored], 4) for part in parts}
         print_table(
             ("plan", "condition", "songs", "score", *parts),
             [
                 (row["plan"], row["condition"], " + ".join(dict.fromkeys(row["titles"].values())),
-                 f"{row['value']:.4f}",
-                 *(f"{row['parts'][part]:.4f}" if part in row["parts"] else "–" for part in parts))
+                 f"{row['value']:{form}}",
+                 *(f"{row['parts'][part]:{forms[part]}}" if part in row["parts"] else "–" for part in parts))
                 for row in sorted(scored, key=lambda row: -float(row["value"]))
             ],
         )  # fmt: skip

@@ -35,6 +35,12 @@ def number(value: float | None, digits: int = 0) -> str:
     return NONE if value is None else f"{round(value, digits) + 0.0:,.{digits}f}".replace("-", MINUS)
 
 
+def score(value: float, form: str) -> str:
+    """Return a score as people read it, in a format of :func:`mashkit.numbers.column_format`."""
+    # A negative value that rounds to zero has no sign.
+    return f"{value:z,{form}}".replace("-", MINUS)
+
+
 def sentence(text: str) -> str:
     """Return text that ends as a sentence does, so that another can follow it: with a full stop, unless it has a sign.
 

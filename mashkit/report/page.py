@@ -15,6 +15,7 @@ from mashkit import pages
 from mashkit.audio.files import resample, save
 from mashkit.features.tuning import describe
 from mashkit.mashup import Mashup
+from mashkit.numbers import column_format
 from mashkit.pages import MINUS, NONE, clock, text
 from mashkit.pipeline import Ranked
 from mashkit.report.figures import figures, layer_times
@@ -88,7 +89,7 @@ def card(item: Ranked, among: Sequence[Ranked]) -> str:
 
     A caller that also saves the mashups calls this for each mashup in turn, so that each is rendered once.
     """
-    return _card(item, _spans(among))
+    return _card(item, _sizes(among))
 
 
 def _section(heading: str, content: Sequence[str]) -> str:
@@ -97,9 +98,10 @@ def _section(heading: str, content: Sequence[str]) -> str:
 
 # ---------------------------------------------------------------------------------------------------------- cards
 def _contents(ranked: Sequence[Ranked]) -> str:
+    form = column_format([item.score.value for item in ranked], 3)
     rows = [
         f'<li><a href="#mashup-{item.rank}">{_heading(item.mashup)}</a> '
-        f'<span class="value">{pages.number(item.score.value, 3)}</span></li>'
+        f'<span class="value">{pages.score(item.score.value, form)}</span></li>'
         for item in ranked
     ]
     return f'<nav aria-label="Mashups"><ol>{"".join(rows)}</ol></nav>' if len(rows) > 1 else ""
@@ -113,7 +115,7 @@ def _heading(mashup: Mashup) -> str:
     return f"{pages.name(titles[Role.VOCAL])} over {over}" if backing else f"{pages.name(titles[Role.VOCAL])} alone"
 
 
-def _card(item: Ranked, spans: Mapping[str, float]) -> str:
+def _card(item: Ranked, sizes: Mapping[str, float]) -> str:
     mashup, plan = item.mashup, item.mashup.plan
     drawn = figures(mashup)
     facts = [str(plan.condition), f"{plan.duration_s:.1f} s", f"seed {plan.seed}", f"plan {plan.id}"]
@@ -129,7 +131,7 @@ def _card(item: Ranked, spans: Mapping[str, float]) -> str:
         rank=str(item.rank),
         heading=_heading(mashup),
         facts=" · ".join(text(fact) for fact in facts),
-        score=_score(item, spans),
+        score=_score(item, sizes),
         layers="".join(_layer(mashup, role) for role in mashup.roles),
         duration=f"{plan.duration_s:.3f}",
         choices="".join(_choice(item.rank, name, checked=name == "mix") for name in tracks),
@@ -145,23 +147,24 @@ def _card(item: Ranked, spans: Mapping[str, float]) -> str:
     )
 
 
-def _spans(ranked: Sequence[Ranked]) -> dict[str, float]:
-    """Return, for each part of the score, the value of a full bar: 1, or the largest value on the page."""
+def _sizes(ranked: Sequence[Ranked]) -> dict[str, float]:
+    """Return, for the score and each of its parts, the largest size on the page."""
     values: dict[str, list[float]] = {}
     for item in ranked:
         for name, value in {"score": item.score.value, **item.score.parts}.items():
-            values.setdefault(name, [1.0]).append(abs(value))
+            values.setdefault(name, []).append(abs(value))
     return {name: max(sizes) for name, sizes in values.items()}
 
 
-def _score(item: Ranked, spans: Mapping[str, float]) -> str:
+def _score(item: Ranked, sizes: Mapping[str, float]) -> str:
+    """Return the rows of score and parts; a full bar is 1, or the largest size on the page if it is more."""
     rows = []
     for name, value in {"score": item.score.value, **item.score.parts}.items():
         sign = " negative" if value < 0 else ""
-        share = abs(value) / spans[name]
+        share = abs(value) / max(1.0, sizes[name])
         rows.append(
             f'<div><dt>{text(name)}</dt><dd><span class="bar{sign}" style="--share:{share:.4f}"></span>'
-            f"{pages.number(value, 3)}</dd></div>"
+            f"{pages.score(value, column_format([sizes[name]], 3))}</dd></div>"
         )
     return "".join(rows)
 

@@ -17,7 +17,7 @@ const STEPS = ["beats", "bars", "semitones", "gain_db"];
 const LABELS = { beats: "beat", bars: "bar", semitones: "key", gain_db: "gain" };
 const DECIDED = ["all", "open", "keep", "reject", "stars", "changed"];
 
-let data = { candidates: [], decisions: {}, scores: {}, stored_scorers: [], jobs: [], broken: [] };
+let data = { candidates: [], decisions: {}, scores: {}, formats: {}, stored_scorers: [], jobs: [], broken: [] };
 let scorers = [];
 let rows = ROWS;
 let sorting = { column: "number", down: false };
@@ -85,6 +85,12 @@ function matches(candidate, number) {
   return !scorer || least === "" || (data.scores[scorer]?.[candidate.plan] ?? -Infinity) >= Number(least);
 }
 
+/** A number in the format of its column that the server names: ".3f", or ".3e" for very large and small ones. */
+function formatted(value, form) {
+  const digits = Number(form.slice(1, -1));
+  return form.endsWith("e") ? value.toExponential(digits) : value.toFixed(digits);
+}
+
 function sortKey(candidate, number) {
   if (sorting.column === "number") return number;
   if (sorting.column === "mashup") return named(candidate).toLowerCase();
@@ -139,7 +145,7 @@ function showList() {
       make("td", {}, mark(candidate.plan)),
       ...[...shownScorers].map((name) => {
         const value = data.scores[name]?.[candidate.plan];
-        return make("td", { class: "number" }, value === undefined ? "–" : value.toFixed(3));
+        return make("td", { class: "number" }, value === undefined ? "–" : formatted(value, data.formats[name]));
       }));
   });
   if (!body.length) body.push(make("tr", {}, make("td", { colspan: columns().length }, text("no_match"))));
