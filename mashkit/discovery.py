@@ -51,6 +51,7 @@ from mashkit.errors import (
     place_of,
     raised,
     suggestion,
+    with_article,
 )
 from mashkit.models import WeightFile
 from mashkit.numbers import python_number
@@ -626,7 +627,7 @@ def _import_target(registered: Registered) -> type[Component]:
     what = f"{registered.kind} {info.name!r}: importing {info.target} of {registered.origin.distribution} failed"
     cls = imported(info.target, what, info.install)
     if not (isinstance(cls, type) and issubclass(cls, INTERFACES[registered.kind])):
-        raise BrokenPlugin(f"{info.target} of {registered.origin.distribution} is not a {registered.kind}")
+        raise BrokenPlugin(f"{info.target} of {registered.origin.distribution} is not {with_article(registered.kind)}")
     has_card = isinstance(inspect.getattr_static(cls, "info", None), _CARDS)
     if inspect.isabstract(cls) or not has_card:
         lacking = [*(() if has_card else ("info",)), *sorted(cls.__abstractmethods__)]

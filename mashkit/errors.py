@@ -621,3 +621,15 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1)
     return (f"did you mean {near[0]!r}? " if near else "") + f"known: {', '.join(names) or 'none'}"
+
+
+def with_article(noun: str) -> str:
+    """Return a noun, such as a kind of component, after "a" or "an".
+
+    Examples
+    --------
+    >>> from mashkit.errors import with_article
+    >>> with_article("scorer"), with_article("executor")
+    ('a scorer', 'an executor')
+    """
+    return f"{'an' if noun[:1] in 'aeiou' else 'a'} {noun}"

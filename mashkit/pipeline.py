@@ -30,6 +30,7 @@ from mashkit.errors import (
     UsageError,
     contained,
     said_of,
+    with_article,
 )
 from mashkit.hookspecs import StageEvent, hookimpl
 from mashkit.interfaces import INTERFACES, Analyzer, Executor, Generator, Scorer, Separator, Stretcher
@@ -181,7 +182,8 @@ class Kit:
         for kind, one in self._chosen.items():
             if not isinstance(one, (str, INTERFACES[kind])):
                 raise UsageError(
-                    f"{one!r} is not a {kind}", f"give a name, or an instance of {INTERFACES[kind].__name__}"
+                    f"{one!r} is not {with_article(kind)}",
+                    f"give a name, or an instance of {INTERFACES[kind].__name__}",
                 )
             if isinstance(one, Component) and self._options.get(kind):
                 raise UsageError(

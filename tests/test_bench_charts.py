@@ -50,6 +50,12 @@ def test_marks_of_near_points_do_not_lie_on_each_other() -> None:
     assert min(np.diff(sorted(heights[point.mark] for point in points))) > 8  # letters are 10.5 high
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_marks_of_huge_values_end() -> None:
+    points = [Point(f"mark-{number}", "x", 1.0 + number, 1e300 * (1 + 1e-15 * number)) for number in range(4)]
+    assert "mark-3" in draw(ScatterChart(title="t", caption="", x_label="", y_label="", points=points))
+
+
 def test_colours_are_the_pages_and_titles_are_text() -> None:
     svg = draw(rows([1.0, 2.0], limit=1.5))
     assert "var(--text)" in svg

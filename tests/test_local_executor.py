@@ -382,7 +382,7 @@ def test_options_and_names_that_are_none() -> None:
     with pytest.raises(UsageError, match="no executor is called 'local\\+local'"):
         registry.create("executor", "local+local")
     assert mk.Kit().chosen["executor"] == "local"
-    with pytest.raises(UsageError, match="is not a executor"):
+    with pytest.raises(UsageError, match="is not an executor"):
         mk.Kit(executor=mk.Kit().generator).executor  # type: ignore[arg-type]  # noqa: B018
     with pytest.raises(ValueError, match="both"):
         mk.Outcome(job=mk.Job(mk.Work(name="w", start=dict, run=max), 1, "x"), result=1, error=MashkitError("no"))

@@ -339,6 +339,7 @@ def _mark(axes: Axes, points: Sequence[Point]) -> None:
     line, letter = 11.0, 6.0
     area = 0.7 * 72 * WIDTH_IN  # width and height of the axes, about
     shares = axes.transAxes.inverted().transform(axes.transData.transform([(point.x, point.y) for point in points]))
+    shares = shares.clip(0, 1)  # points of huge values may lie anywhere by rounding
     taken: list[tuple[float, float, float]] = []
     for (share, height), point in sorted(zip(shares, points, strict=True), key=lambda one: -one[0][1]):
         side, right, up = ("left", 5.0, 4.0) if share < 0.5 else ("right", -5.0, 4.0)
