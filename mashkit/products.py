@@ -22,9 +22,14 @@ from typing import Self
 
 import attrs
 
-from mashkit.atomicfile import require_no_other_kind, require_possible_folder, require_writable_folder, write_json
+from mashkit.atomicfile import (
+    require_no_other_kind,
+    require_possible_folder,
+    require_writable_folder,
+    write_json,
+    writing_alone,
+)
 from mashkit.errors import OutputError
-from mashkit.locks import held_folder
 from mashkit.models import sha256_of
 from mashkit.paths import is_file, path_text, without_links
 
@@ -246,11 +251,8 @@ class OutputSet:
         _refuse_others(folder, known, names)
 
     def __enter__(self) -> Self:
-        taken = OutputError(
-            f"another run is writing into {path_text(self.folder)}", "wait until it ends, or name another folder"
-        )
         with contextlib.ExitStack() as held:
-            held.enter_context(held_folder(self.folder, taken))
+            held.enter_context(writing_alone(self.folder))
             # Another run may have ended between the first look and the lock.
             self._require_room(self.folder, self._made_of, self._names)
             _remove_abandoned(self.folder)
