@@ -80,22 +80,24 @@ def test_within_a_process_and_over_a_fork(tmp_path: Path) -> None:
 def test_what_cannot_be_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(FileNotFoundError):
         lock(tmp_path / "no folder" / "lock", TAKEN)
-    leaving = threading.Event()
-    with concurrent.futures.ThreadPoolExecutor() as threads:
-        with held_folder(tmp_path, TAKEN):
-            waiting = threads.submit(_hold_after, tmp_path, leaving)
-            assert not leaving.wait(0.2)
-        assert waiting.result(timeout=60)
     monkeypatch.setitem(sys.modules, "fcntl", None)  # as on Windows
     with pytest.raises(MashkitError, match="use Linux or macOS"):
         lock(tmp_path / "lock", TAKEN)
 
 
-def _hold_after(folder: Path, done: threading.Event) -> bool:
-    """Wait for the lock on a folder, and say that it was got."""
-    with held_folder(folder, TAKEN, wait_s=60.0):
-        done.set()
-    return done.is_set()
+def test_a_folder_is_waited_for(tmp_path: Path) -> None:
+    got = threading.Event()
+
+    def wait() -> None:
+        with held_folder(tmp_path, TAKEN, wait_s=60.0):
+            got.set()
+
+    with concurrent.futures.ThreadPoolExecutor() as threads:
+        with held_folder(tmp_path, TAKEN):
+            waiting = threads.submit(wait)
+            assert not got.wait(0.2)
+        waiting.result(timeout=60)
+    assert got.is_set()
 
 
 def test_a_folder_is_held_without_a_file_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,12 +105,6 @@ def test_a_folder_is_held_without_a_file_in_it(tmp_path: Path, monkeypatch: pyte
         pass
     with held_folder(tmp_path, TAKEN):
         assert list(tmp_path.iterdir()) == []
-    leaving = threading.Event()
-    with concurrent.futures.ThreadPoolExecutor() as threads:
-        with held_folder(tmp_path, TAKEN):
-            waiting = threads.submit(_hold_after, tmp_path, leaving)
-            assert not leaving.wait(0.2)
-        assert waiting.result(timeout=60)
     monkeypatch.setitem(sys.modules, "fcntl", None)  # as on Windows: there is no lock, and the work goes on
     with held_folder(tmp_path, TAKEN), held_folder(tmp_path, TAKEN):
         pass
