@@ -85,6 +85,7 @@ LIBRARY: Mapping[str, tuple[str, str, Names]] = {
             ),
             "mashkit.errors": (
                 "contained", "nearest", "require_packages", "said_of", "raised", "place_of", "suggestion",
+                "with_article",
             ),
         },
     ),

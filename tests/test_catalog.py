@@ -381,6 +381,7 @@ def test_separation_on_a_gpu_and_analysis_beside_it_give_the_same(
     assert [attrs.evolve(clip, id="") for clip in one.clips] == [attrs.evolve(clip, id="") for clip in other.clips]
 
 
+@pytest.mark.slow
 @pytest.mark.whole
 def test_one_process_and_two_give_the_same(short_songs: Path, light: None, tmp_path: Path) -> None:
     songs = tmp_path / "songs"

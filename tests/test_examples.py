@@ -168,6 +168,7 @@ def installed(folder: Path, name: str) -> str:
     return str(folder)
 
 
+@pytest.mark.slow
 def test_plugins_keep_their_contracts(tmp_path: Path) -> None:
     for name in PLUGINS.values():
         path = installed(tmp_path, name)

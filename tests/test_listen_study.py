@@ -577,6 +577,7 @@ def test_the_rules_are_for_the_controls_that_a_study_has(tmp_path: Path, control
     assert load(tmp_path / "study") == study
 
 
+@pytest.mark.slow
 @pytest.mark.whole
 def test_controls_and_training_pages_that_cannot_be_made_are_told(tmp_path: Path) -> None:
     source = SyntheticSource([(Key(tonic, "major"), 118.0 + tonic) for tonic in range(3)], bars=14)

@@ -401,7 +401,7 @@ def test_a_database_is_made_of_a_file_that_a_plugin_decodes(
     assert json.loads(capsys.readouterr().out)["clips"] == 1
 
 
-@pytest.mark.parametrize("jobs", [0, 2])
+@pytest.mark.parametrize("jobs", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_workers_load_the_plugins_of_the_callers_registry_and_no_others(
     jobs: int, plugin: Callable[[str], Path], light: None, tmp_path: Path
 ) -> None:

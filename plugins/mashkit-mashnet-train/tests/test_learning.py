@@ -20,6 +20,7 @@ from mashkit_mashnet_train.training import TrainingConfig, train
 TINY = IntervalPreset(name="tiny", block_filters=8, features=8, templates=3, rhythm=6, gate=0.1)
 
 
+@pytest.mark.slow
 def test_it_learns(store: Store) -> None:
     data = IntervalData([store], groups=4, validation_groups=4)
     with torch.random.fork_rng():

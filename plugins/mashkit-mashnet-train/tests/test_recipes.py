@@ -422,6 +422,7 @@ def test_drums_are_on_the_beats(excerpt: Excerpt, drums: Path, soundfont: Path) 
         assert after > 3 * before
 
 
+@pytest.mark.slow
 def test_a_store_is_rendered_and_gone_on_with(songs: Path, drums: Path, soundfont: Path, tmp_path: Path) -> None:
     whole = render(tmp_path / "a", songs, drums, [soundfont], SHORT)
     assert [record.id for record in whole.records] == ["pop909-001-0", "pop909-002-0", "pop909-007-0"]

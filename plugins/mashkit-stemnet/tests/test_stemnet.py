@@ -61,7 +61,8 @@ def test_blocks_leave_no_seam(parts: dict[str, Samples], separate: Separator, mo
         assert sdr(whole[name].samples, pieces[name].samples) > 30, name
 
 
-@pytest.mark.parametrize("numbers", [(2,), pytest.param((3, 4, 6), marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("numbers", [(2,), (3, 4, 6)])
 def test_the_number_of_threads_changes_nothing(numbers: tuple[int, ...], parts: dict[str, Samples]) -> None:
     """Two of Spleeter's segments and three blocks of the network, the last ones short."""
     mix = Audio(np.tile(parts["drums"] + parts["other"], 4)[:, : round(12.4 * 44_100)], 44_100)

@@ -320,6 +320,7 @@ def test_a_run_that_was_stopped_goes_on(
     torch.testing.assert_close(base.weights["last.weight"], kept["averaged"]["last.weight"], atol=1e-3, rtol=1e-2)
 
 
+@pytest.mark.slow
 def test_each_validation_is_there_once_after_a_run_was_stopped(
     short: training.TrainingConfig, corpus: Path, tmp_path: Path
 ) -> None:

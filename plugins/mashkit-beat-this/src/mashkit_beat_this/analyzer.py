@@ -20,9 +20,9 @@ from mashkit.models import licence_of, optional_path
 from mashkit.networks.devices import DEVICE, OnDevice, inference, known_device
 from mashkit.timing.beats import tempo_of_beats
 from mashkit.types import Analysis, Audio, Samples, Times
-from mashkit_beat_this import ANALYZER, WEIGHTS
+from mashkit_beat_this import ANALYZER
 from mashkit_beat_this.spectrogram import BANDS, FRAME_RATE, SAMPLE_RATE, frame_count, log_mel
-from mashkit_beat_this.weights import Checkpoint, find, load
+from mashkit_beat_this.weights import KNOWN, Checkpoint, find, load
 
 CHUNK = 1500
 """Spectra that the network processes at once, 30 s: what it was trained on (beat_this's ``spect2frames``)."""
@@ -91,7 +91,7 @@ class BeatThisAnalyzer(OnDevice, Analyzer):
 
     def weights_license(self) -> str:
         """Return the licence of the file: "unknown" if it is not a released model."""
-        return licence_of(self.weights(), WEIGHTS)
+        return licence_of(self.weights(), KNOWN.values())
 
     @functools.cached_property
     def _network(self) -> Any:
