@@ -40,7 +40,7 @@ class Scorer(Component):
     >>> songs = SyntheticSource([(mk.Key(9, "minor"), 120.0)], bars=2)
     >>> fast = mashup_of(songs, songs.clips[0], harmonic={"speed": 1.25})
     >>> [score.value for score in Steady().score([fast, mashup_of(songs, songs.clips[0])])]
-    [-0.25, -0.0]
+    [-0.25, 0.0]
     """
 
     kind: ClassVar[str] = "scorer"
