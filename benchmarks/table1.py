@@ -69,6 +69,8 @@ PAPER = {
 TARGETS = {"accuracy": 98.0, "rank": 1.05}
 INTERVALS = 2
 """Version of the rule of intervals of rank and AUC; by version 1, a song drawn twice had pairs with its copy, too."""
+EQUALISED = 3
+"""Version of the draws of examples (``DRAWS_VERSION``) from which on they go through equalisers and masks."""
 VOCALS, SEED = 60, 0
 """Vocals of the controlled questions, at most, and the seed of their draws, as in benchmarks/results/networks.md."""
 MUSIC = ("auc", "semitone", "late_50")
@@ -143,6 +145,8 @@ def note(record: Mapping[str, Any]) -> str:
         told.append(f"began with weights of protocol {record['initial']['data']['protocol']}")
     if record["config"].get("average"):  # settings of before there was an average lack it
         told.append("averaged weights")
+    if record["data"].get("draws", 0) >= EQUALISED:
+        told.append("equalised and masked examples")
     return "".join(f", {text}" for text in told)
 
 

@@ -25,7 +25,7 @@ PERMISSIVE = frozenset(
 """SPDX identifiers of licences that allow any use, also in closed and in paid work, and need at most a credit (ours). A
 licence that is not listed does not fit, so that a licence that has not been reviewed is refused."""
 UNKNOWN = "unknown"
-"""Stands for a licence that nobody has stated; it fits no policy but "any"."""
+"""The licence of files about which nothing is known. Only the policy "any" allows it."""
 POLICIES: Mapping[str, frozenset[str] | None] = {"any": None, "permissive": PERMISSIVE}
 """Policy → the licences it allows; None for all."""
 

@@ -39,7 +39,7 @@ def held(path: Path, taken: MashkitError, *, forks: bool = True) -> Iterator[Non
 
 @contextlib.contextmanager
 def held_folder(folder: Path, taken: MashkitError, *, wait_s: float = 0.0) -> Iterator[None]:
-    """Hold a lock on a folder while a block runs, without a file in the folder.
+    """Lock a folder while a block runs. No lock file is made in it.
 
     Where folders cannot be locked, as on Windows and on some network drives, the block runs without a lock.
 

@@ -29,9 +29,15 @@ def is_number(value: object) -> bool:
 
 
 def _own(value: Any) -> Any:
-    """Return the one value of a scalar or an array, of numpy's or another's, as Python's own, else the value itself."""
+    """Return the one value of a scalar or an array, of numpy's or another's, as Python's own, else the value itself.
+
+    Of numpy's masked value, None: it stands for a missing number, and its item is 0.
+    """
     if type(value) in (float, int, str, bool):  # nearly all values are of these
         return value
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and value is numpy.ma.masked:
+        return None
     item = getattr(value, "item", None)
     try:
         return item() if callable(item) else value

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 import mashkit as mk
-from mashkit.components import Component, cost_only, without_costs
+from mashkit.components import Component, Origin, cost_only, without_costs
 from mashkit.components.code import class_sha256, code_sha256
 from mashkit.composite import CachedScorer, CombinedAnalyzer, EnsembleScorer, StandingScorer
 from mashkit.registry import Registry
@@ -37,6 +37,21 @@ class Weighing(mk.Scorer):
 
     def _score(self, mashups: Any) -> list[Score]:
         return [Score(self.weight) for _ in mashups]
+
+
+class Unstated(Weighing):
+    """The same scorer with weights of its user's own."""
+
+    def weights_license(self) -> str:
+        return "unknown"
+
+
+def test_the_licence_of_the_weights_in_use_changes_no_fingerprint() -> None:
+    one, other = Weighing(), Unstated()
+    one.origin = other.origin = Origin("acme", "1.0")  # of a component without one, the class counts
+    assert other.describe()["weights_license"] == "unknown"
+    assert one.describe()["weights_license"] == "none"
+    assert one.fingerprint() == other.fingerprint()
 
 
 def test_what_only_costs_is_recorded_and_changes_no_fingerprint() -> None:

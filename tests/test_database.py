@@ -1270,7 +1270,7 @@ def test_an_index_with_a_damaged_header_is_a_finding(root: Path, at: int, run: C
         told = run("db", "verify", "--db", root, "--json", *options, check=4)
         assert [finding["fault"] for finding in json.loads(told.stdout)["findings"]] == ["index"]
         assert "restore the file" in told.stderr
-        assert "move index.sqlite and the files index.sqlite-* beside it away" in told.stderr
+        assert "move index.sqlite and the files index.sqlite-* beside it to another folder" in told.stderr
     said = run("db", "list", "--db", root, check=1).stderr
     assert "restore the file" in said
     assert "db verify" not in said

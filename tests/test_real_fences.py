@@ -143,12 +143,13 @@ def test_the_users_interrupt_stays_one(tmp_path: Path) -> None:
 
 
 ENDS = """
-import os
+import atexit, os, sys
 from pathlib import Path
 from mashkit import Command, hookimpl
 from mashkit.atomicfile import replacing
 
 def run(given):
+    atexit.register(print, "tidied at exit", file=sys.stderr)
     with replacing(given.path) as path:
         path.write_text("half")
         os.kill(os.getpid(), given.number)
@@ -170,14 +171,16 @@ def test_a_command_that_is_ended_leaves_nothing_half_written(tmp_path: Path, num
     site = made.install(tmp_path / "site", "acme_ends", ENDS)
     output = tmp_path / "output"
     output.mkdir()
-    done = elsewhere(site, "acme-end", int(number), output / "file.txt")
-    assert done.returncode == -number  # it ended by the signal, as whoever sent it expects
-    assert f"ended by {number.name}; finished results are kept" in done.stderr
-    assert list(output.iterdir()) == []
+    command = [*COMMAND, "acme-end", str(int(number)), str(output / "file.txt")]
+    variables = {**os.environ, "PYTHONPATH": str(site)}
+    for begin in ([], ["sh", "-c", "trap '' INT; exec \"$@\"", "sh"]):  # the second as a script starts it with "&"
+        done = subprocess.run([*begin, *command], env=variables, capture_output=True, text=True, check=False)
+        assert done.returncode == -number  # it ended by the signal, as whoever sent it expects
+        assert f"ended by {number.name}; finished results are kept" in done.stderr
+        assert done.stderr.endswith("tidied at exit\n")
+        assert list(output.iterdir()) == []
     # What ignores a hangup, as nohup does, goes on.
     if number == signal.SIGHUP:
-        command = [*COMMAND, "acme-end", str(int(number)), str(output / "file.txt")]
-        variables = {**os.environ, "PYTHONPATH": str(site)}
         subprocess.run(["nohup", *command], env=variables, stdin=subprocess.DEVNULL, capture_output=True, check=True)
         assert (output / "file.txt").read_text() == "half"
 

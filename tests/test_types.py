@@ -544,6 +544,7 @@ def test_a_key_is_read_of_text_only(text: object) -> None:
         (lambda: Score(1, parts={"a": float("nan")}), "part 'a' of a score is nan"),
         (lambda: Score(1, parts={"a": None}), "part 'a' of a score is None"),
         (lambda: Score("0.5"), "a score is '0.5', not a number"),
+        (lambda: Score(np.ma.masked), "a score is masked, not a number"),
         (lambda: Score(b"1"), "a score is b'1', not a number"),
         (lambda: Score(True), "a score is True, not a number"),
         (lambda: Score(np.bool_(True)), "a score is np.True_, not a number"),

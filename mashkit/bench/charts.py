@@ -234,7 +234,7 @@ def _in_range(chart: BoxChart) -> BoxChart:
     power = math.floor(math.log10(largest)) if largest else 0
     if abs(power) <= _FARTHEST:
         return chart
-    unit = 10.0**power
+    unit = 10.0 ** max(power, -323)  # the smallest float is 5e-324
     boxes = {name: [value / unit for value in values] for name, values in chart.boxes.items()}
     return attrs.evolve(chart, x_label=f"{chart.x_label}, divided by {unit:.0e}", boxes=boxes)
 

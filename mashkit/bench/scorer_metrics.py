@@ -22,6 +22,7 @@ True
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -106,7 +107,7 @@ def tied(scores: Iterable[float]) -> dict[float, float]:
     found: dict[float, float] = {}
     for score in sorted(set(scores), reverse=True):
         higher = next(reversed(found.values()), score)
-        near = higher - score <= LAST_BITS * max(abs(higher), abs(score))
+        near = math.isfinite(higher - score) and higher - score <= LAST_BITS * max(abs(higher), abs(score))
         found[score] = higher if near else score
     return found
 

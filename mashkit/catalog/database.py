@@ -49,8 +49,8 @@ from mashkit.types import STEM_NAMES, Analysis, Chords, Clip, Key, Melody, Role,
 PATIENCE_S = 60.0
 """Longest time that a writer waits for another writer, seconds: many times the length of a transaction."""
 MEND_INDEX = (
-    f"move {INDEX} and the files {INDEX}-* beside it away, because SQLite would write their changes into a copy; then"
-    " restore the file from a copy, or add the songs again"
+    f"move {INDEX} and the files {INDEX}-* beside it to another folder, because SQLite would write the changes in them"
+    " into a restored copy; then restore the file from a copy, or add the songs again"
 )
 """What to do about a damaged index."""
 CARRIED = ("key", "tuning", "beats_per_bar")
@@ -223,8 +223,8 @@ class MashupDB:
             case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
                 if not self.write and self._has_log():
                     return OutputError(
-                        f"{where}: {INDEX}-wal holds changes of a writer that has not ended, which can be read only in"
-                        " a folder that can be written",
+                        f"{where}: {INDEX}-wal holds changes that a program did not finish writing; SQLite can read"
+                        " them only if the folder can be written to",
                         "copy the whole folder to a disk that can be written, and use the copy",
                     )
                 return OutputError(where, "check its permissions, or name another folder")

@@ -6,6 +6,7 @@ Data go to stdout, progress and messages to stderr. :mod:`mashkit.cli.status` ha
 from __future__ import annotations
 
 import argparse
+import atexit
 import contextlib
 import io
 import os
@@ -18,7 +19,7 @@ from typing import Any
 
 from mashkit.cli.parser import build
 from mashkit.cli.plugincommands import add_plugin_commands, run_plugin_command
-from mashkit.cli.status import FAILED, INTERRUPTED, WRONG_USAGE
+from mashkit.cli.status import FAILED, WRONG_USAGE
 
 DEBUG_VARIABLE = "MASHKIT_DEBUG"
 """Environment variable: if it is set to any value, an unforeseen error ends the program with its traceback."""
@@ -34,6 +35,12 @@ def _add_settings(arguments: argparse.Namespace) -> None:
         arguments.quiet = bool(settings.default("quiet"))
 
 
+def _end_by(numbers: Sequence[int]) -> None:
+    """End the program by the signal that ended the command, if any, so that whoever sent it sees this."""
+    for number in numbers:
+        signal.raise_signal(number)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status.
 
@@ -44,6 +51,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     from mashkit.errors import ComponentUnavailable, MashkitError, Unforeseen, UsageError, contained
 
     given = sys.argv[1:] if argv is None else argv
+    ended_by: list[int] = []
+    if argv is None:
+        # Registered first, it is called last, after all that plugins and mashkit do when the interpreter exits.
+        atexit.register(_end_by, ended_by)
     if isinstance(sys.stdout, io.TextIOWrapper):  # a character that the terminal cannot show must not end the command
         sys.stdout.reconfigure(errors="backslashreplace")
     asked = next((one for one in given if not one.startswith("-")), None)
@@ -58,12 +69,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return FAILED
     except KeyboardInterrupt as error:
         number = ending_signal(error)
+        if number != signal.SIGINT and argv is not None:
+            raise  # a command within a command: the outer one ends by the signal
         how = "interrupted" if number == signal.SIGINT else f"ended by {signal.Signals(number).name}"
         with contextlib.suppress(OSError):  # the terminal may be gone
             print(f"mashkit {asked}: {how}; finished results are kept", file=sys.stderr, flush=True)
         if number != signal.SIGINT:
-            signal.raise_signal(number)  # whoever sent it sees the program end by it
-        return INTERRUPTED
+            ended_by.append(number)
+        return 128 + number  # INTERRUPTED for Ctrl-C: the status that shells report
     except BrokenPipeError:
         sys.stderr.close()  # the reader of the output has closed it, so no message is printed
         return FAILED

@@ -378,7 +378,8 @@ class Component(ABC):
         code, the components that it is made of and the settings that its class keeps without attrs count too.
         """
         with self.backend_call("describe itself"):
-            described = without_costs(self.describe())
+            # The card's licence, because that of the weights in use changes no result.
+            described = without_costs({**self.describe(), "weights_license": self.info.weights_license})
             if self.origin is None and (made := self._made_in_code()):
                 described["made_in_code"] = made
         return hashlib.sha256(json.dumps(described, sort_keys=True, default=_plain_value).encode()).hexdigest()

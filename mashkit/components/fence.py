@@ -135,12 +135,14 @@ def _by_user(error: BaseException) -> bool:
     """Return whether an error is the user's Ctrl-C, and not a KeyboardInterrupt that a plugin raised itself."""
     if not isinstance(error, KeyboardInterrupt):
         return False
+    if _signal_of(error) is not None:
+        return True
     if not _here.watching:
         # Signals are handled in the main thread only, and not at all if they are ignored, as in a background job of a
         # script. If other code has set a handler, the two cannot be distinguished, and it counts as the user's.
         handled = signal.getsignal(signal.SIGINT) not in (signal.SIG_IGN, signal.SIG_DFL)
         return handled and _in_main_thread()
-    return _signal_of(error) is not None
+    return False
 
 
 def _signal_of(error: BaseException) -> int | None:
@@ -186,9 +188,10 @@ def _interrupted(number: int, frame: object) -> None:
 
 
 def _watch_ending() -> Callable[[], object]:
-    """Make the signals of :data:`_ENDING` interrupt this process, once; return a function that undoes this.
+    """Make the signals of :data:`_ENDING` interrupt this process; return a function that undoes this.
 
-    A signal that is ignored (nohup), or that other code handles, stays as it is. A forked process ends at once.
+    The first such signal interrupts the process; a second one of the same number ends it at once. A signal that is
+    ignored (nohup), or that other code handles, stays as it is. A forked process ends at once.
     """
     numbers = [getattr(signal, name) for name in _ENDING if hasattr(signal, name)]
     watched = [one for one in numbers if _in_main_thread() and signal.getsignal(one) is signal.SIG_DFL]

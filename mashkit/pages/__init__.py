@@ -42,7 +42,9 @@ def score(value: float, form: str) -> str:
 
 
 def sentence(text: str) -> str:
-    """Return text that ends as a sentence does, so that another can follow it: with a full stop, unless it has a sign.
+    """Return text that ends as a sentence does, so that another can follow it.
+
+    A full stop is added, unless the text ends with ".", "!", "?" or "…".
 
     Examples
     --------

@@ -157,7 +157,7 @@ def _sizes(ranked: Sequence[Ranked]) -> dict[str, float]:
 
 
 def _score(item: Ranked, sizes: Mapping[str, float]) -> str:
-    """Return the rows of score and parts; a full bar is 1, or the largest size on the page if it is more."""
+    """Return the rows of score and parts; a full bar stands for 1, or for the largest size on the page above 1."""
     rows = []
     for name, value in {"score": item.score.value, **item.score.parts}.items():
         sign = " negative" if value < 0 else ""

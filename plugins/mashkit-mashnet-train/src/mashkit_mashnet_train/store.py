@@ -40,8 +40,8 @@ INDEX, SPECTRA, ONSETS, PARTS, SOURCE = "index.json", "spectra.npy", "onsets.npy
 FINE_SPECTRA = "spectra-fine.npy"
 
 LICENCES = "licences"
-"""The part of a source that has the licence of each thing that entries were made of. It changes no entry, so a run with
-another one goes on."""
+"""The part of a source that has the licence of each thing that entries were made of. Entries do not depend on it, so a
+run continues although it differs."""
 MIXED_WITH = "mixed_with"
 """The fact of a clip that names the songs whose residue its stems may have, because they were separated from mixes."""
 
@@ -172,7 +172,7 @@ class PartWriter:
         return _begun(folder / PARTS / SOURCE) if any((folder / PARTS).glob("*.npz")) else {}
 
     def keep(self, entries: Mapping[str, Mapping[str, Any] | None]) -> None:
-        """Remove what an interrupted run wrote and what the store is not to be made of any more.
+        """Remove entries of an interrupted run that no longer belong to the store.
 
         Its input may have been corrected since: an entry of other facts has other labels, and perhaps other features.
 

@@ -291,7 +291,7 @@ def render(
     excerpts, drummings, kits, soundfonts
         As for :func:`render_song`; at least one soundfont.
     read : sequence of Path
-        Files that excerpts and drummings were read from. Songs that were rendered from others are not gone on with.
+        Files that excerpts and drummings were read from. A folder of songs rendered from other files is refused.
     sung : float
     seed : int
         The same seed makes the same songs, in any order, with any number of jobs.

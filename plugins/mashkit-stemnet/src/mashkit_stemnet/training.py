@@ -362,7 +362,7 @@ class _PhaseRun:
         self._network.load_state_dict(kept["network"])
         self._averaged.load_state_dict(kept["averaged"])
         self._optimizer.load_state_dict(kept["optimizer"])
-        # Saved before it had their number, a state has one validation of each step, until its own.
+        # An older state has no number of validations. Then those up to its own step count, each step once.
         written = list(curves(self._folder))
         until = {written[place]["step"] for place in self._validated(written)} & set(range(kept["step"] + 1))
         self._validations = kept.get("validations", len(until))
