@@ -264,6 +264,12 @@ def test_without_shtab_the_fix_is_named(monkeypatch: pytest.MonkeyPatch, capsys:
     assert "pip install 'mashkit[completion]'" in capsys.readouterr().err
 
 
+def test_unset_makes_no_folder(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "unset", "jobs"]) == 2
+    assert "'jobs' is not set (nothing is set)" in capsys.readouterr().err
+    assert not config.parent.exists()
+
+
 def test_changes_of_several_commands_at_once_are_all_kept(config: Path) -> None:
     changes = {"jobs": 2, "quiet": True, "licences": "any"}
     started = [

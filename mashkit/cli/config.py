@@ -155,6 +155,8 @@ def _unset(arguments: argparse.Namespace) -> int:
     from mashkit.errors import UsageError, suggestion
 
     name = arguments.name
+    if not settings.read_unchecked():  # no folder is made for a lock then
+        raise UsageError(f"{name!r} is not set", "nothing is set")
     with settings.held():
         before = settings.read_unchecked()
         if name not in before:
