@@ -94,7 +94,8 @@ def heard_by(checkpoints: Sequence[Checkpoint], stores: Sequence[Store] = (), *,
 def unheard(store: Store, split: Split, checkpoints: Sequence[Checkpoint]) -> tuple[Clips, list[str]]:
     """Return the clips of a split without songs that a checkpoint was trained or chosen on, and these songs.
 
-    Validation songs that it was chosen by stay in the validation split, because whoever asks for it wants these.
+    From the validation split, songs that a checkpoint was chosen by are not left out, because that split is the songs
+    by which checkpoints are chosen.
     """
     heard = heard_by(checkpoints, [store], chosen=split != "validation")
     songs = {song for part in songs_by_part([store]).values() for song in part}

@@ -113,6 +113,17 @@ def shown(value: object) -> str:
         return f"a number{bits}, of too many digits to be shown"
 
 
+def number_of(count: int, noun: str) -> str:
+    """Return a number of things in words; the plural ends in s.
+
+    Examples
+    --------
+    >>> number_of(1, "song"), number_of(2, "song"), number_of(0, "song")
+    ('1 song', '2 songs', '0 songs')
+    """
+    return f"{count} {noun}{'s' * (count != 1)}"
+
+
 def column_format(values: Iterable[float], decimals: int) -> str:
     """Return the format of numbers in one column: ``decimals`` digits after the point.
 

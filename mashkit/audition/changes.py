@@ -10,6 +10,7 @@ import numpy as np
 
 from mashkit.errors import MashkitError
 from mashkit.listen.answers import Refused
+from mashkit.numbers import number_of
 from mashkit.timing.beatmap import BeatGrid, BeatsDistrusted, beat_grid
 from mashkit.types import Clip, Layer, MashupPlan, Role
 from mashkit.types.timemap import TimeMap, Times
@@ -47,7 +48,7 @@ class Change:
     def __str__(self) -> str:
         """Return the change in words: "2 beats later, +0.45 semitones"."""
         moves = [
-            f"{abs(count)} {unit}{'s' * (abs(count) != 1)} {'later' if count > 0 else 'earlier'}"
+            f"{number_of(abs(count), unit)} {'later' if count > 0 else 'earlier'}"
             for count, unit in ((self.bars, "bar"), (self.beats, "beat"))
             if count
         ]

@@ -56,7 +56,7 @@ class Comparison:
         """Return the same test, other − one."""
 
         def negative(value: float | None) -> float | None:
-            return None if value is None else 0.0 - value  # without the sign of −0
+            return None if value is None else 0.0 - value  # because −value of 0.0 would be −0.0
 
         return attrs.evolve(
             self, one=self.other, other=self.one, difference=0.0 - self.difference,

@@ -23,6 +23,7 @@ from mashkit.bench.records import Entry, Row, shared_by, shares_most, unequally_
 from mashkit.bench.results import Result, value_names, write_result
 from mashkit.bench.tasks import Cell, Literature, Pick, Table, load_task
 from mashkit.components.fence import plugin_code
+from mashkit.numbers import number_of
 from mashkit.pages import MINUS, NONE, number, sentence, text
 from mashkit.pages.exports import one_line
 from mashkit.products import OUR_PAGE, require_replaceable_text
@@ -271,7 +272,7 @@ def _of_other_inputs(result: Result) -> list[str]:
     for label in labels:
         count = sum(row.label == label and row.input_missing and row.input in lost for row in result.rows)
         if count:
-            said.append(f"{label} lacked {count} input{'s' * (count != 1)}, which had gone when it was measured.")
+            said.append(f"{label} lacked {number_of(count, 'input')}, which had gone when it was measured.")
     if not said:
         return []
     shared = shared_by(labels, result.rows)
@@ -565,9 +566,9 @@ def _picks(heading: tuple[str, str], picks: Mapping[str, Sequence[Pick]], sounds
         )
         if chosen:
             parts.append(f'<details><summary>{text(label)}</summary><div class="picks">{lists}</div></details>')
-    title, sentence = heading
-    if sentence:
-        parts.insert(0, f"<p>{text(sentence)}</p>")
+    title, words = heading
+    if words:
+        parts.insert(0, f"<p>{text(words)}</p>")
     return pages.section("picks", title, *parts)
 
 

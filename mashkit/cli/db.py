@@ -321,7 +321,6 @@ def _row(clip: Clip) -> dict[str, Any]:
 
 
 def _show(arguments: argparse.Namespace) -> int:
-
     from mashkit.cli.collection import opened
     from mashkit.cli.console import printed
     from mashkit.timing import metre

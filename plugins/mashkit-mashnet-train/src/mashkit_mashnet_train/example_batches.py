@@ -22,7 +22,7 @@ from mashkit_mashnet_train.examples import Random, required_shares
 
 CROP_S = 10.4
 """Seconds of a training example, as those of :mod:`mashkit_mashnet_train.spectra_data`."""
-HEARD_S = 18.0
+VALIDATION_S = 18.0
 """Seconds of a validation example, or the length of the shortest example in its batch."""
 SEMITONES = 3
 """A training example is transposed as a whole by up to as many semitones, on a log-frequency scale (ours)."""
@@ -179,7 +179,7 @@ class ExampleBatches:
         order = np.random.default_rng(77).permutation(len(found))[:VALIDATED]
         size = 3 * GROUPS
         return [
-            self._collated([found[index] for index in order[start : start + size]], HEARD_S, None)
+            self._collated([found[index] for index in order[start : start + size]], VALIDATION_S, None)
             for start in range(0, len(order), size)
         ]
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mashkit.hookspecs import Command
+from mashkit.numbers import number_of
 
 if TYPE_CHECKING:
     from mashkit.registry import Registry
@@ -188,7 +189,7 @@ def _pipeline(arguments: argparse.Namespace, registry: Registry, progress: Calla
         found_songs = check(arguments.output, arguments.songs, arguments.stems, options, kit)
         songs = sum(isinstance(one, Song) for one in found_songs)
         # A song may turn out to be unusable, or the same recording as another.
-        said = f"{_number(options.examples, 'example')} asked for, of at most {_number(songs, 'song')}"
+        said = f"{number_of(options.examples, 'example')} asked for, of at most {number_of(songs, 'song')}"
         return _say_what_would_be_made({"examples": options.examples, "songs": songs}, said, arguments)
     left_out: list[str] = []
     store = pipeline(
@@ -218,11 +219,7 @@ def _clips(songs_and_seconds: Iterable[tuple[str, float]]) -> dict[str, Any]:
 def _counted(found: Mapping[str, Any]) -> str:
     hours = f", {found['hours']:.2f} hours" if "hours" in found else ""
     kind = "clip" if "clips" in found else "example"
-    return f"{_number(found[f'{kind}s'], kind)} of {_number(found['songs'], 'song')}{hours}"
-
-
-def _number(count: int, kind: str) -> str:
-    return f"{count} {kind}{'s' * (count != 1)}"
+    return f"{number_of(found[f'{kind}s'], kind)} of {number_of(found['songs'], 'song')}{hours}"
 
 
 def _say_what_would_be_made(found: Mapping[str, Any], said: str, arguments: argparse.Namespace) -> int:

@@ -34,7 +34,7 @@ DRAWN: tuple[Drawn, ...] = ("vocals", "families", "contrasts")
 
 CROP = 224
 """Frames of a training example, as the front end of ``compact`` counts them: 10.4 s."""
-HEARD = 388
+VALIDATION_CROP = 388
 """Frames of a validation example, counted so: 18 s, or the length of the shortest example in the batch."""
 BEATS = (16, 64)
 """Range of an excerpt's length in beats; a short clip gives a shorter excerpt."""
@@ -149,7 +149,7 @@ class SpectraData(GroupBatches):
         return self._collated(self.training, examples, random, self.crop)
 
     def _validation_batch(self, examples: Sequence[Example], random: Random) -> Batch:
-        return self._collated(self.held, examples, random, _frames(HEARD, self.front_end))
+        return self._collated(self.held, examples, random, _frames(VALIDATION_CROP, self.front_end))
 
     def _collated(self, clips: Clips, examples: Sequence[Example], random: Random, frames: int) -> Batch:
         return collated(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mashkit.hookspecs import Command
+from mashkit.numbers import number_of
 
 DONE = 0
 
@@ -96,7 +97,9 @@ def _run_songs(arguments: argparse.Namespace) -> int:
             read=[arguments.midi, arguments.drums], sung=arguments.sung, seed=arguments.seed, jobs=arguments.jobs,
             progress=progress,
         )  # fmt: skip
-    _say(arguments, {"folder": str(arguments.output), "songs": made}, f"{_number(made, 'song')} in {arguments.output}")
+    _say(
+        arguments, {"folder": str(arguments.output), "songs": made}, f"{number_of(made, 'song')} in {arguments.output}"
+    )
     return DONE
 
 
@@ -117,7 +120,7 @@ def _cut_kits(arguments: argparse.Namespace) -> int:
                     with replacing(folder / f"{piece}.flac") as temporary:
                         soundfile.write(temporary, samples.T, SAMPLE_RATE)
                 made += 1
-    _say(arguments, {"folder": str(arguments.output), "kits": made}, f"{_number(made, 'kit')} in {arguments.output}")
+    _say(arguments, {"folder": str(arguments.output), "kits": made}, f"{number_of(made, 'kit')} in {arguments.output}")
     return DONE
 
 
@@ -206,10 +209,6 @@ def _run_training(arguments: argparse.Namespace) -> int:
     validations = list(curves(arguments.output))
     _say(arguments, {"run": str(arguments.output), "curves": validations}, f"{arguments.output / 'all.safetensors'}")
     return DONE
-
-
-def _number(count: int, kind: str) -> str:
-    return f"{count} {kind}{'s' * (count != 1)}"
 
 
 def _say(arguments: argparse.Namespace, told: dict[str, Any], line: str) -> None:

@@ -28,6 +28,7 @@ from mashkit.errors import GenerationError, MashkitError, UsageError
 from mashkit.interfaces import Generator, Stretcher
 from mashkit.interfaces.executor import Job, Work
 from mashkit.mashup import Mashup
+from mashkit.numbers import number_of
 from mashkit.pipeline import Kit
 from mashkit.rendering.renderer import Renderer
 from mashkit.types import Clip, Condition, MashupPlan, Role
@@ -241,7 +242,7 @@ def _require_songs(folder: Path, titles: Sequence[str], options: PipelineOptions
             _require_both(folder, split, original=count > 0, unmatched=count > 0 and count + surplus >= MIXED_SONGS)
     if len(titles) < MIXED_SONGS * len(needed):
         raise StoreError(
-            f"{len(titles)} song{'s' * (len(titles) != 1)} for {folder}, but {' and '.join(needed)} need "
+            f"{number_of(len(titles), 'song')} for {folder}, but {' and '.join(needed)} need "
             f"{MIXED_SONGS} each, because the backing of an unmatched mashup is of other songs than its vocal",
             "add songs",
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mashkit.numbers import number_of
 from mashkit_mashnet_train.batches import Batch, TrainingData
 from mashkit_mashnet_train.training.errors import TrainingError
 
@@ -18,7 +19,7 @@ def check_data(data: TrainingData, validation: Sequence[Batch], steps: int) -> N
         songs = _songs(data.summary.get(part))
         if songs is not None and songs < 2:
             raise TrainingError(
-                f"the {part} part of the data has {songs} song{'s' * (songs != 1)}",
+                f"the {part} part of the data has {number_of(songs, 'song')}",
                 "add songs: a network that is trained on one song does not work for others",
             )
     if not validation or not sum(len(batch) for batch in validation):
